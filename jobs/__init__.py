@@ -1,0 +1,1 @@
+"""What a person runs: one module is one sub-command, one configuration dataclass and one run(config)."""

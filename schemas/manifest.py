@@ -1,0 +1,266 @@
+"""What a build says about itself: the receipt of one part, the manifest of one stage, the manifest of a corpus.
+
+All are JSON in one canonical form (sorted keys), so that equal facts are equal bytes. Readers treat them as hostile: every
+field is checked for its type, and a file name may not leave its folder.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Self
+
+from schemas.records import Reason, TokenShard
+
+CORPUS_FORMAT: Final = "webtext-corpus/1"
+CORPUS_MANIFEST: Final = "manifest.json"
+MAX_BYTES: Final = 256 * 2**20  # a larger manifest is refused unread
+
+
+class ManifestError(ValueError):
+    """A manifest or receipt that can't be trusted: not JSON, a field missing or of the wrong type, a name that escapes."""
+
+
+def canonical_json(value: object) -> bytes:
+    """JSON bytes that are equal for equal values."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def digest_of(value: object) -> str:
+    """Hex sha256 of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One published file. `name` is relative to the folder of the manifest that lists it."""
+
+    name: str
+    bytes: int
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """The ledger of one part or one stage: `taken == passed + sum(rejected.values())`, each record counted once.
+
+    `rows` is the number of rows in the main table, which is what the next stage takes: it differs from `passed` where
+    records merge (many posts, one link). `counts` holds further figures that explain, and close no balance.
+    """
+
+    taken: int = 0
+    passed: int = 0
+    rows: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def balance(self) -> int:
+        """Records that are unaccounted for: 0 in a closed ledger."""
+        return self.taken - self.passed - sum(self.rejected.values())
+
+
+def add_up(tallies: Iterable[Tally]) -> Tally:
+    """The sum of many tallies, field by field."""
+    taken = passed = rows = 0
+    rejected: dict[str, int] = {}
+    counts: dict[str, int] = {}
+    for tally in tallies:
+        taken += tally.taken
+        passed += tally.passed
+        rows += tally.rows
+        for total, part in ((rejected, tally.rejected), (counts, tally.counts)):
+            for name, number in part.items():
+                total[name] = total.get(name, 0) + number
+    return Tally(taken, passed, rows, dict(sorted(rejected.items())), dict(sorted(counts.items())))
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Proof that one part of a stage is complete. Written last, so its files are there."""
+
+    stage: str
+    part: str
+    fingerprint: str  # of the stage: a receipt of another configuration or of other inputs does not count
+    tally: Tally
+    files: tuple[File, ...]
+
+    def to_json(self) -> bytes:
+        """Canonical JSON."""
+        return canonical_json(asdict(self))
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """The receipt in `data`. Raises ManifestError."""
+        d = _object(data)
+        return cls(
+            _text(d, "stage"), _text(d, "part"), _text(d, "fingerprint"), _tally(d.get("tally")), _files(d.get("files"))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StageManifest:
+    """A complete stage: what it was made with, its ledger and its files."""
+
+    stage: str
+    fingerprint: str
+    parts: int
+    tally: Tally
+    files: tuple[File, ...]
+
+    def to_json(self) -> bytes:
+        """Canonical JSON."""
+        return canonical_json(asdict(self))
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """The manifest in `data`. Raises ManifestError."""
+        d = _object(data)
+        return cls(
+            _text(d, "stage"),
+            _text(d, "fingerprint"),
+            _number(d, "parts"),
+            _tally(d.get("tally")),
+            _files(d.get("files")),
+        )
+
+    def named(self, ending: str) -> list[File]:
+        """The files whose name ends so, in order of their names."""
+        return sorted((f for f in self.files if f.name.endswith(ending)), key=lambda f: f.name)
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusManifest:
+    """`manifest.json` of a corpus.
+
+    `config`, `stages`, `shards` and `texts` are the content part: equal for equal inputs, whatever the engine, the
+    number of workers or the split of the inputs over files. `build` says how this copy came about, and may differ.
+    """
+
+    config: dict[str, Any]
+    stages: dict[str, Tally]  # in the order of the recipe
+    shards: tuple[TokenShard, ...]
+    texts: tuple[File, ...]
+    build: dict[str, Any]
+
+    def content(self) -> dict[str, Any]:
+        """The content part, ready for JSON."""
+        return {
+            "config": self.config,
+            "stages": [{"stage": name, **asdict(tally)} for name, tally in self.stages.items()],
+            "shards": [asdict(shard) for shard in self.shards],
+            "texts": [asdict(text) for text in self.texts],
+        }
+
+    def content_sha256(self) -> str:
+        """Hex sha256 of the canonical JSON of the content part."""
+        return digest_of(self.content())
+
+    def to_json(self) -> bytes:
+        """Indented JSON with the digest of its own content part."""
+        whole = {
+            "format": CORPUS_FORMAT,
+            "content_sha256": self.content_sha256(),
+            "content": self.content(),
+            "build": self.build,
+        }
+        return json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """The manifest in `data`.
+
+        Raises:
+            ManifestError: it is malformed, or its content part does not match its own digest.
+        """
+        d = _object(data)
+        if d.get("format") != CORPUS_FORMAT:
+            raise ManifestError(f"format is {d.get('format')!r}, this version reads {CORPUS_FORMAT!r}")
+        content = _mapping(d.get("content"), "content")
+        stages = _list(content.get("stages"), "stages")
+        manifest = cls(
+            config=_mapping(content.get("config"), "config"),
+            stages={_text(_mapping(s, "stage"), "stage"): _tally(s) for s in stages},
+            shards=tuple(_shard(s) for s in _list(content.get("shards"), "shards")),
+            texts=_files(content.get("texts")),
+            build=_mapping(d.get("build"), "build"),
+        )
+        # The digest is of the document as it stands, so an edit to a field that this version ignores is found too.
+        if digest_of(content) != d.get("content_sha256"):
+            raise ManifestError(
+                f"content part has sha256 {digest_of(content)}, the manifest says {d.get('content_sha256')}: it was edited"
+            )
+        return manifest
+
+
+def _shard(value: object) -> TokenShard:
+    d = _mapping(value, "shard")
+    split = _text(d, "split")
+    if split not in ("train", "val"):
+        raise ManifestError(f"shard split is {split!r}, not 'train' or 'val'")
+    numbers = (_number(d, name) for name in ("documents", "tokens", "bytes"))
+    return TokenShard(_file_name(d), split, *numbers, sha256=_text(d, "sha256"))
+
+
+def _files(value: object) -> tuple[File, ...]:
+    entries = (_mapping(entry, "file") for entry in _list(value, "files"))
+    return tuple(File(_file_name(d), _number(d, "bytes"), _text(d, "sha256"), _number(d, "rows")) for d in entries)
+
+
+def _tally(value: object) -> Tally:
+    d = _mapping(value, "tally")
+    rejected = _numbers(d.get("rejected"), "rejected")
+    unknown = sorted(set(rejected) - set(Reason))
+    if unknown:
+        raise ManifestError(f"unknown reason {unknown[0]!r} in a ledger")
+    return Tally(
+        _number(d, "taken"), _number(d, "passed"), _number(d, "rows"), rejected, _numbers(d.get("counts"), "counts")
+    )
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    if len(data) > MAX_BYTES:
+        raise ManifestError(f"manifest has {len(data)} bytes, at most {MAX_BYTES} are read")
+    try:
+        return _mapping(json.loads(data), "manifest")
+    except (ValueError, RecursionError) as error:
+        raise ManifestError(f"not a manifest: {error}") from error
+
+
+def _mapping(value: object, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ManifestError(f"{what} is {type(value).__name__}, expected an object")
+    return value
+
+
+def _list(value: object, what: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise ManifestError(f"{what} is {type(value).__name__}, expected a list")
+    return value
+
+
+def _text(d: Mapping[str, Any], name: str) -> str:
+    value = d.get(name)
+    if not isinstance(value, str):
+        raise ManifestError(f"{name} is {value!r}, expected text")
+    return value
+
+
+def _number(d: Mapping[str, Any], name: str) -> int:
+    value = d.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ManifestError(f"{name} is {value!r}, expected a whole number >= 0")
+    return value
+
+
+def _numbers(value: object, what: str) -> dict[str, int]:
+    d = _mapping(value, what)
+    return {name: _number(d, name) for name in d}
+
+
+def _file_name(d: Mapping[str, Any]) -> str:
+    name = _text(d, "name")
+    parts = name.split("/")
+    if not name or name.startswith("/") or "\\" in name or "\0" in name or ".." in parts or ":" in name:
+        raise ManifestError(f"file name {name!r} leaves the folder of its manifest")
+    return name

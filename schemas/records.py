@@ -1,0 +1,121 @@
+"""The records that flow through a build, and every reason for which one may leave it.
+
+Flow: Submission -> Link -> Page -> Document -> (cluster decision) -> TokenShard. A record that leaves becomes Rejected.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Every way to lose a record. A value is part of the stored tables: never rename one, only add."""
+
+    # posts: one submission (one line of a dump) is refused
+    BAD_LINE = "bad_line"  # not JSON, or a field has a type that no Reddit dump ever had
+    BAD_URL = "bad_url"  # not an absolute http(s) URL by the WHATWG URL standard
+    SELF_POST = "self_post"
+    OVER_18 = "over_18"
+    AFTER_CUTOFF = "after_cutoff"
+    WIKIPEDIA = "wikipedia"
+    BLOCKED_DOMAIN = "blocked_domain"
+    BLOCKED_FILE_TYPE = "blocked_file_type"
+    DUPLICATE_POST = "duplicate_post"  # the same post id again, for example from two overlapping dumps
+    # links: one URL with all its posts is refused
+    BELOW_SCORE = "below_score"
+    # captures: one record of a web archive can't be a page of any link
+    BAD_RECORD = "bad_record"
+    NOT_A_RESPONSE = "not_a_response"  # warcinfo, request, metadata, revisit, dns:, ...
+    # pages: a link has no usable capture
+    NO_PAGE = "no_page"
+    HTTP_STATUS = "http_status"
+    NOT_HTML = "not_html"
+    EMPTY_PAGE = "empty_page"
+    # extract: a page yields no document
+    PAGE_TOO_LARGE = "page_too_large"
+    PAGE_TOO_COMPLEX = "page_too_complex"
+    PAGE_UNREADABLE = "page_unreadable"
+    EXTRACT_TIMEOUT = "extract_timeout"
+    EXTRACT_MEMORY = "extract_memory"
+    EXTRACT_CRASH = "extract_crash"
+    NO_TEXT = "no_text"
+    NOT_ENGLISH = "not_english"
+    TOO_SHORT = "too_short"
+    # dedup: a document is a copy of one that is kept
+    EXACT_DUPLICATE = "exact_duplicate"
+    NEAR_DUPLICATE = "near_duplicate"
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One Reddit post that links out, or one line of a plain URL list (then id and subreddit are empty)."""
+
+    id: str  # base 36, without the "t3_" prefix
+    url: str  # as posted, with &amp; already unescaped
+    score: int  # karma: ups - downs, at the time the dump was made
+    created_utc: int  # seconds since 1970-01-01 UTC
+    subreddit: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One canonical URL with all its posts."""
+
+    key: bytes  # 16 bytes: pipeline.urls.link_key(url)
+    url: str
+    score: int  # what the threshold was held against: the best post's score, or the sum over all posts
+    created_utc: int  # of the earliest post
+    posts: tuple[Submission, ...]  # ordered by (created_utc, id)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One link with the capture chosen for it. The bytes stay in the archive."""
+
+    key: bytes
+    url: str
+    score: int
+    created_utc: int  # of the earliest post
+    archive: str  # path of the WARC or ARC file
+    offset: int  # bytes: where the record (or its gzip member) starts
+    captured_utc: int  # seconds since 1970-01-01 UTC
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The text of one page, ready for de-duplication."""
+
+    key: bytes
+    url: str
+    score: int
+    created_utc: int
+    captured_utc: int
+    title: str
+    text: str
+    language_probability: float  # that the text is English, 0..1
+    tokens: bytes  # GPT-2 ids as little-endian uint16, without end-of-text
+    text_hash: bytes  # 16 bytes: equal for equal texts up to white space
+    signature: bytes  # MinHash, see pipeline.minhash
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """One record that left the flow, with the reason. `key` is empty where no URL could be read."""
+
+    stage: str
+    reason: Reason
+    key: bytes
+    url: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenShard:
+    """One file of tokens, as the corpus manifest lists it."""
+
+    name: str  # file name inside the corpus folder
+    split: str  # "train" or "val"
+    documents: int
+    tokens: int  # end-of-text tokens included
+    bytes: int
+    sha256: str

@@ -1,0 +1,175 @@
+"""Arrow schema of each stored table. The version in the metadata rises with any change that a reader would notice."""
+
+import pyarrow as pa
+
+KEY = pa.binary(16)  # link key: 128-bit hash of the canonical URL
+SIGNATURE = pa.binary(512)  # 128 MinHash values, little-endian uint32
+
+
+def _table(name: str, version: int, fields: list[pa.Field]) -> pa.Schema:
+    return pa.schema(fields, metadata={"webtext.table": f"{name}/{version}"})
+
+
+def _required(name: str, kind: pa.DataType) -> pa.Field:
+    return pa.field(name, kind, nullable=False)
+
+
+POSTS = _table(
+    "posts",
+    1,
+    [
+        _required("key", KEY),
+        _required("url", pa.string()),  # canonical, see pipeline.urls
+        _required("id", pa.string()),
+        _required("score", pa.int64()),
+        _required("created_utc", pa.int64()),
+        _required("subreddit", pa.string()),
+        _required("title", pa.string()),
+    ],
+)
+
+LINKS = _table(
+    "links",
+    1,
+    [
+        _required("key", KEY),
+        _required("url", pa.string()),
+        _required("score", pa.int64()),
+        _required("created_utc", pa.int64()),
+        _required(
+            "posts",
+            pa.list_(
+                pa.struct(
+                    [
+                        _required("id", pa.string()),
+                        _required("score", pa.int64()),
+                        _required("created_utc", pa.int64()),
+                        _required("subreddit", pa.string()),
+                        _required("title", pa.string()),
+                    ]
+                )
+            ),
+        ),
+    ],
+)
+
+CAPTURES = _table(
+    "captures",
+    1,
+    [
+        _required("key", KEY),
+        _required("url", pa.string()),
+        _required("captured_utc", pa.int64()),
+        _required("status", pa.int32()),
+        _required("content_type", pa.string()),
+        _required("verdict", pa.string()),  # a Reason, or "" for a capture that can be a page
+        _required("digest", KEY),  # of the payload; decides between captures of one second
+        _required("offset", pa.int64()),
+    ],
+)
+
+PAGES = _table(
+    "pages",
+    1,
+    [
+        _required("key", KEY),
+        _required("url", pa.string()),
+        _required("score", pa.int64()),
+        _required("created_utc", pa.int64()),
+        _required("archive", pa.string()),
+        _required("offset", pa.int64()),
+        _required("captured_utc", pa.int64()),
+    ],
+)
+
+DOCUMENTS = _table(
+    "documents",
+    1,
+    [
+        _required("key", KEY),
+        _required("url", pa.string()),
+        _required("score", pa.int64()),
+        _required("created_utc", pa.int64()),
+        _required("captured_utc", pa.int64()),
+        _required("title", pa.string()),
+        _required("text", pa.string()),
+        _required("length", pa.int64()),  # of the text, in characters
+        _required("language_probability", pa.float32()),
+        _required("tokens", pa.list_(_required("item", pa.uint16()))),
+        _required("text_hash", KEY),
+        _required("signature", SIGNATURE),
+    ],
+)
+
+EDGES = _table(
+    "edges",
+    1,
+    [  # document ids: part ordinal << 32 | row
+        _required("a", pa.uint64()),
+        _required("b", pa.uint64()),
+    ],
+)
+
+CLUSTERS = _table(
+    "clusters",
+    1,
+    [
+        _required("key", KEY),
+        _required("url", pa.string()),
+        _required("cluster", KEY),  # the smallest key in the cluster
+        _required("kept", pa.bool_()),
+        _required("kept_key", KEY),
+        _required("kept_url", pa.string()),
+        _required("similarity", pa.float32()),  # estimated Jaccard similarity to the kept document
+        _required("reason", pa.string()),  # a Reason, or "" for the kept document
+    ],
+)
+
+DECISIONS = _table(
+    "decisions",
+    1,
+    [  # one row per row of the documents part of the same name
+        _required("kept", pa.bool_()),
+        _required("cluster", KEY),
+    ],
+)
+
+REJECTED = _table(
+    "rejected",
+    1,
+    [
+        _required("stage", pa.string()),
+        _required("reason", pa.string()),
+        _required("key", pa.binary()),  # 16 bytes, or none where no URL could be read
+        _required("url", pa.string()),
+        _required("detail", pa.string()),
+    ],
+)
+
+TOKENS = _table(
+    "tokens",
+    1,
+    [
+        _required("tokens", pa.list_(_required("item", pa.uint16()))),  # closed by end-of-text
+        _required("key", KEY),
+        _required("url", pa.string()),
+    ],
+)
+
+TEXT = _table(
+    "text",
+    1,
+    [
+        _required("key", KEY),
+        _required("url", pa.string()),
+        _required("split", pa.string()),
+        _required("score", pa.int64()),
+        _required("created_utc", pa.int64()),
+        _required("captured_utc", pa.int64()),
+        _required("title", pa.string()),
+        _required("text", pa.string()),
+        _required("language_probability", pa.float32()),
+        _required("token_count", pa.int64()),
+        _required("cluster", KEY),
+    ],
+)
