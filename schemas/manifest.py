@@ -18,7 +18,7 @@ MAX_BYTES: Final = 256 * 2**20  # a larger manifest is refused unread
 
 
 class ManifestError(ValueError):
-    """A manifest or receipt that can't be trusted: not JSON, a field missing or of the wrong type, a name that escapes."""
+    """A manifest or receipt that can't be trusted: not JSON, a wrong or missing field, a name that escapes."""
 
 
 def canonical_json(value: object) -> bytes:
@@ -186,10 +186,9 @@ class CorpusManifest:
             build=_mapping(d.get("build"), "build"),
         )
         # The digest is of the document as it stands, so an edit to a field that this version ignores is found too.
-        if digest_of(content) != d.get("content_sha256"):
-            raise ManifestError(
-                f"content part has sha256 {digest_of(content)}, the manifest says {d.get('content_sha256')}: it was edited"
-            )
+        found, stated = digest_of(content), d.get("content_sha256")
+        if found != stated:
+            raise ManifestError(f"content part has sha256 {found}, the manifest says {stated}: it was edited")
         return manifest
 
 

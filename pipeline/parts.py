@@ -1,0 +1,133 @@
+"""How a stage runs on Beam: one element is one part, and a part is files to files.
+
+On the local engine the DoFn fans its parts out over a process pool of ours. On a cluster the same DoFn runs in place,
+because there the engine owns the processes. Only receipts count: a part that an engine runs twice, or in two places at
+once, publishes the same bytes under the same names.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.timestamp import MIN_TIMESTAMP
+from apache_beam.utils.windowed_value import WindowedValue
+
+from pipeline import stage as stages
+from pipeline.engine import beam_options, is_local
+from pipeline.pool import Pool
+from pipeline.progress import watch
+from pipeline.stage import Part, Stage
+from schemas.manifest import StageManifest
+
+
+class FanOut(beam.DoFn):  # type: ignore[misc]
+    """Calls `function(element)`, which returns a list, and emits its items."""
+
+    def __init__(self, function: Callable[[Any], list[Any]], workers: int, flags: tuple[str, ...]) -> None:
+        """`workers` processes of our own; 0 means in place."""
+        self._function = function
+        self._workers = workers
+        self._flags = flags
+        self._pool: Pool | None = None
+
+    def start_bundle(self) -> None:
+        """Start the pool. A local stage is one bundle, so this happens once."""
+        if self._workers:
+            self._pool = Pool(self._function, self._workers, self._flags)
+
+    def process(self, element: Any) -> Iterator[Any]:
+        """Hand the element out; emit what has become ready."""
+        if self._pool is None:
+            yield from self._function(element)
+        else:
+            for results in self._pool.submit(element):
+                yield from results
+
+    def finish_bundle(self) -> Iterator[Any]:
+        """Emit the rest and end the pool."""
+        if self._pool is not None:
+            for results in self._pool.drain():
+                yield from (WindowedValue(result, MIN_TIMESTAMP, [GlobalWindow()]) for result in results)
+            self._pool.close()
+            self._pool = None
+
+    def teardown(self) -> None:
+        """End the pool if a part failed."""
+        if self._pool is not None:
+            self._pool.close()
+
+
+def _run_part(stage: Stage, part: Part) -> list[str]:
+    stages.run_part(stage, part)
+    return [part.name]
+
+
+def _run_shuffled_part(stage: Stage, element: tuple[int, Iterable[bytes]]) -> list[str]:
+    ordinal, blocks = element
+    part = stage.parts[ordinal]
+    stages.run_part(stage, part, list(blocks))
+    return [part.name]
+
+
+def _emit(stage: Stage, wanted: frozenset[int], source: Part) -> list[tuple[int, bytes]]:
+    assert stage.shuffle is not None
+    return stage.shuffle.emit(source, wanted)
+
+
+def build_graph(root: Any, stage: Stage, todo: list[Part], workers: int, flags: tuple[str, ...]) -> Any:
+    """Add the stage to a pipeline: Create, Reshuffle and ParDo of parts; a shuffle stage has a GroupByKey."""
+
+    def spread(label: str, parts: Iterable[Part]) -> Any:
+        return root | f"{label} list" >> beam.Create(list(parts)) | f"{label} spread" >> beam.Reshuffle()
+
+    def fan_out(function: Callable[[Any], list[Any]]) -> beam.ParDo:
+        return beam.ParDo(FanOut(function, workers, flags))
+
+    if stage.shuffle is None:
+        return spread("parts", todo) | stage.name >> fan_out(partial(_run_part, stage))
+    wanted = frozenset(part.ordinal for part in todo)
+    blocks = spread("sources", stage.shuffle.sources) | "pack" >> fan_out(
+        partial(_emit, stage, wanted)
+    ).with_output_types(tuple[int, bytes])
+    # Every wanted part is to run, also one that no source sends anything to.
+    empty = root | "empty blocks" >> beam.Create([(ordinal, b"") for ordinal in sorted(wanted)]).with_output_types(
+        tuple[int, bytes]
+    )
+    return (
+        (blocks, empty)
+        | beam.Flatten()
+        | "by part" >> beam.GroupByKey()
+        | stage.name >> fan_out(partial(_run_shuffled_part, stage))
+    )
+
+
+def run_stage(stage: Stage, flags: tuple[str, ...], workers: int) -> StageManifest:
+    """Bring a stage to its manifest: skip it if it is complete, else run the parts that have no receipt.
+
+    Raises:
+        StageError: a part failed or the ledger is not closed. Finished parts stay.
+    """
+    before = stages.completed(stage)
+    if before is not None:
+        return before
+    done = stages.receipts_of(stage)
+    todo = [part for part in stage.parts if part.name not in done]
+    if todo:
+        options = beam_options(flags)
+        with watch(stage):
+            _run_pipeline(stage, todo, options, workers if is_local(options) else 0, flags)
+    return stages.complete(stage)
+
+
+def _run_pipeline(
+    stage: Stage, todo: list[Part], options: PipelineOptions, workers: int, flags: tuple[str, ...]
+) -> None:
+    pipeline = beam.Pipeline(options=options)
+    build_graph(pipeline, stage, todo, workers, flags)
+    result = pipeline.run()
+    state = result.wait_until_finish()
+    if state != "DONE":
+        raise stages.StageError(f"stage {stage.name}: the engine ended the job in state {state}")

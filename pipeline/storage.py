@@ -1,0 +1,192 @@
+"""Files by path, wherever they are: list, read, publish.
+
+A local path is handled by the operating system, a path with a scheme (gs://, s3://, hdfs://, ...) by Beam's FileSystems.
+Beam is imported only then, so that processes that never see such a path start a second sooner.
+"""
+
+import glob
+import hashlib
+import io
+import os
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Any, BinaryIO, cast
+
+TEMPORARY = "_tmp"  # the folder, inside a stage's, of files that are not published yet
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One file of a listing."""
+
+    path: str
+    bytes: int
+    changed: float  # seconds since 1970-01-01 UTC, 0 where the store does not tell
+
+
+def configure(flags: Sequence[str]) -> None:
+    """Give Beam's FileSystems this process's flags (endpoints, keys). Needed once in each process for remote paths."""
+    if flags:
+        from apache_beam.io.filesystems import FileSystems
+        from apache_beam.options.pipeline_options import PipelineOptions
+
+        FileSystems.set_options(PipelineOptions(list(flags)))
+
+
+def is_local(path: str) -> bool:
+    """Whether the operating system handles this path."""
+    return "://" not in path
+
+
+def join(folder: str, *names: str) -> str:
+    """`folder/name/...`; all stores use the slash."""
+    return "/".join([folder.rstrip("/") or "/", *names])
+
+
+def expand(patterns: Iterable[str]) -> list[Found]:
+    """Files that the patterns name, each once, in order of their paths.
+
+    Raises:
+        FileNotFoundError: a pattern matches nothing; the error names it.
+    """
+    found: dict[str, Found] = {}
+    for pattern in patterns:
+        matches = _match(pattern)
+        if not matches:
+            raise FileNotFoundError(f"no file matches {pattern!r}")
+        found.update((entry.path, entry) for entry in matches)
+    return [found[path] for path in sorted(found)]
+
+
+def listing(folder: str) -> dict[str, int]:
+    """Sizes in bytes of the files directly inside `folder`, by name; empty where there is no such folder."""
+    return {entry.path.rsplit("/", 1)[-1]: entry.bytes for entry in _match(join(folder, "*"))}
+
+
+def _match(pattern: str) -> list[Found]:
+    if is_local(pattern):
+        # A name with glob characters in it can still be given literally.
+        paths = [pattern] if os.path.isfile(pattern) else glob.glob(pattern, recursive=True)
+        stats = [(path, os.stat(path)) for path in paths if os.path.isfile(path)]
+        return [Found(path, stat.st_size, stat.st_mtime) for path, stat in stats]
+    from apache_beam.io.filesystems import FileSystems
+
+    [result] = FileSystems.match([pattern])
+    return [
+        Found(entry.path, entry.size_in_bytes, entry.last_updated_in_seconds or 0.0) for entry in result.metadata_list
+    ]
+
+
+def open_binary(path: str) -> BinaryIO:
+    """A seekable stream of the file's bytes, never decompressed. Raises OSError."""
+    if is_local(path):
+        return open(path, "rb")
+    from apache_beam.io.filesystem import CompressionTypes
+    from apache_beam.io.filesystems import FileSystems
+
+    stream = FileSystems.open(path, "application/octet-stream", compression_type=CompressionTypes.UNCOMPRESSED)
+    return cast(BinaryIO, stream)
+
+
+def read_bytes(path: str) -> bytes:
+    """The whole file. Raises OSError."""
+    with open_binary(path) as stream:
+        return stream.read()
+
+
+def exists(path: str) -> bool:
+    """Whether there is such a file."""
+    if is_local(path):
+        return os.path.isfile(path)
+    from apache_beam.io.filesystems import FileSystems
+
+    return bool(FileSystems.exists(path))
+
+
+def delete(paths: Sequence[str]) -> None:
+    """Delete these files; one that is gone already is no error."""
+    remote = [path for path in paths if not is_local(path)]
+    for path in paths:
+        if is_local(path) and os.path.exists(path):
+            os.unlink(path)
+    if remote:
+        from apache_beam.io.filesystems import FileSystems
+
+        FileSystems.delete([path for path in remote if FileSystems.exists(path)])
+
+
+class HashingSink(io.RawIOBase):
+    """A write-only stream that knows the size and sha256 of what went through it."""
+
+    def __init__(self, inner: IO[bytes]) -> None:
+        self._inner = inner
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def writable(self) -> bool:
+        """True."""
+        return True
+
+    def write(self, data: Any, /) -> int:
+        """Pass `data` (bytes-like) on. Raises OSError."""
+        view = memoryview(data).cast("B")
+        self._inner.write(view)
+        self._hash.update(view)
+        self.size += len(view)
+        return len(view)
+
+    def tell(self) -> int:
+        """Bytes written so far."""
+        return self.size
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest of the bytes written so far."""
+        return self._hash.hexdigest()
+
+
+@contextmanager
+def publish(path: str) -> Iterator[HashingSink]:
+    """Write a file that appears under `path` whole or not at all.
+
+    Local files are written under a temporary name, flushed to the disk, and renamed. An object store shows an object
+    only when it is complete, so there the final name is written directly: a rename would be a copy and a delete.
+    Two writers of one path are harmless as long as they write the same bytes.
+    """
+    if not is_local(path):
+        from apache_beam.io.filesystem import CompressionTypes
+        from apache_beam.io.filesystems import FileSystems
+
+        with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
+            yield HashingSink(stream)
+        return
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, TEMPORARY, f"{name}-{uuid.uuid4().hex}")
+    os.makedirs(os.path.dirname(temporary), exist_ok=True)
+    try:
+        with open(temporary, "wb") as local:
+            yield HashingSink(local)
+            local.flush()
+            os.fsync(local.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise
+
+
+def publish_bytes(path: str, data: bytes) -> None:
+    """`publish` for a small file."""
+    with publish(path) as sink:
+        sink.write(data)
+
+
+def clean_up(folder: str) -> None:
+    """Remove what killed writers left behind in `folder`. Only for when none is at work there."""
+    leftovers = join(folder, TEMPORARY)
+    if is_local(folder) and os.path.isdir(leftovers):
+        for name in os.listdir(leftovers):
+            os.unlink(os.path.join(leftovers, name))
+        os.rmdir(leftovers)
