@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.context import ForkServerContext
 from typing import Any, Self
 
 from pipeline import storage
@@ -43,8 +44,7 @@ class Pool:
         self.close()
 
     def _start(self, workers: int) -> futures.ProcessPoolExecutor:
-        context = multiprocessing.get_context("forkserver")
-        return futures.ProcessPoolExecutor(workers, context, _start_worker, (self._flags,))
+        return futures.ProcessPoolExecutor(workers, fork_server(), _start_worker, (self._flags,))
 
     def submit(self, item: Any) -> Iterator[Any]:
         """Hand out one item; yields results that became ready while a place was awaited."""
@@ -99,6 +99,13 @@ class Pool:
             with self._start(1) as alone:
                 yield from self._result(alone.submit(self._function, suspect), suspect)
         self._executor = self._start(self._workers)
+
+
+def fork_server() -> ForkServerContext:
+    """Processes forked from one clean server, which has imported once what they need: a start takes milliseconds."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pipeline.extract"])
+    return context
 
 
 def _start_worker(flags: Sequence[str]) -> None:

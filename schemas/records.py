@@ -83,19 +83,14 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The text of one page, ready for de-duplication."""
+    """What de-duplication knows of one document. Its text and tokens stay in the documents table."""
 
+    id: int  # ordinal of its documents part << 32 | row
     key: bytes
     url: str
     score: int
     created_utc: int
-    captured_utc: int
-    title: str
-    text: str
-    language_probability: float  # that the text is English, 0..1
-    tokens: bytes  # GPT-2 ids as little-endian uint16, without end-of-text
-    text_hash: bytes  # 16 bytes: equal for equal texts up to white space
-    signature: bytes  # MinHash, see pipeline.minhash
+    length: int  # of the text, in characters
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,7 @@ DOCUMENTS = _table(
         _required("length", pa.int64()),  # of the text, in characters
         _required("language_probability", pa.float32()),
         _required("tokens", pa.list_(_required("item", pa.uint16()))),
+        _required("token_count", pa.int64()),
         _required("text_hash", KEY),
         _required("signature", SIGNATURE),
     ],
@@ -129,8 +130,8 @@ DECISIONS = _table(
     "decisions",
     1,
     [  # one row per row of the documents part of the same name
-        _required("kept", pa.bool_()),
-        _required("cluster", KEY),
+        _required("split", pa.string()),  # "train" or "val"; "" for a document that is dropped
+        _required("cluster", KEY),  # the document's own key where it has no copies
     ],
 )
 
