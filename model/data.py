@@ -1,0 +1,220 @@
+"""Batches from a corpus folder: memory-mapped shards, windows in a random order that is a pure function of the step.
+
+Only `manifest.json` says what is in a corpus. Each shard is one stream of tokens, documents closed by end-of-text;
+window i of a shard is its tokens i*T .. i*T + T: T inputs and, one further, T targets. So every token but a shard's
+first is a target once. What is left at the end of a shard, too short for a window, is not used: less than T tokens.
+
+The order of an epoch is a keyed permutation that is computed, not stored, so the state of the loader is the step and
+nothing else. A batch does not depend on how many processes share it: rank r of w takes its rows r, r+w, r+2w, ...
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from schemas import vocabulary
+from schemas.manifest import CORPUS_MANIFEST, CorpusManifest, ManifestError
+from schemas.records import TokenShard
+from schemas.tables import TOKENS
+
+_ROUNDS: Final = (
+    8  # of the Feistel network; 4 are enough in theory, with ideal round functions (Luby and Rackoff, 1988)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One shard, mapped into memory."""
+
+    name: str
+    tokens: NDArray[np.uint16]
+    ends: NDArray[np.int32]  # of each document, in tokens: one past its end-of-text
+    table: pa.RecordBatch
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """A corpus whose shards are there, with the sizes in its manifest. `webtext verify` also checks every byte."""
+
+    folder: Path
+    manifest: CorpusManifest
+
+    @classmethod
+    def open(cls, folder: Path) -> "Corpus":
+        """Read the manifest of `folder`.
+
+        Raises:
+            ValueError: no corpus, a damaged manifest, a missing shard or one of another size.
+        """
+        path = folder / CORPUS_MANIFEST
+        try:
+            manifest = CorpusManifest.from_json(path.read_bytes())
+        except FileNotFoundError as error:
+            raise ValueError(f"{path} is missing: give the folder that `webtext build` wrote as OUT/corpus") from error
+        except ManifestError as error:
+            raise ValueError(f"{path}: {error}. Build the corpus again, or copy it again") from error
+        for shard in manifest.shards:
+            file = folder / shard.name
+            size = file.stat().st_size if file.is_file() else None
+            if size != shard.bytes:
+                found = "is missing" if size is None else f"has {size} bytes"
+                raise ValueError(
+                    f"{file} {found}, the manifest says {shard.bytes} bytes: copy or build the corpus again"
+                )
+        return cls(folder, manifest)
+
+
+class Windows:
+    """The windows of one split, numbered from 0 through its shards in order of their names."""
+
+    def __init__(self, corpus: Corpus, split: str, length: int) -> None:
+        """Map the shards of `split` ("train" or "val"); windows have `length` tokens and one more to predict.
+
+        Raises:
+            ValueError: a shard is not what the manifest says.
+        """
+        listed = sorted((s for s in corpus.manifest.shards if s.split == split), key=lambda s: s.name)
+        self.split = split
+        self.length = length
+        self.shards = [_open_shard(corpus.folder, shard) for shard in listed]
+        sizes = np.array([shard.tokens.size for shard in self.shards], np.int64)
+        counts = np.maximum(sizes - 1, 0) // length
+        self.tokens = int(sizes.sum())
+        self.unused_tokens = int((sizes - np.where(counts > 0, counts * length + 1, 0)).sum())
+        self._ends = np.cumsum(counts)  # windows up to and with each shard
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if self._ends.size else 0
+
+    def read(self, windows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Tokens of `windows` as rows (N, length + 1). One copy a row, which also widens to int64."""
+        out = np.empty((windows.size, self.length + 1), np.int64)
+        for row, (shard, start) in enumerate(zip(*self._place(windows), strict=True)):
+            out[row] = self.shards[shard].tokens[start : start + self.length + 1]
+        if out.size and out.max() >= vocabulary.SIZE:
+            row = int(out.max(axis=1).argmax())
+            name = self.shards[self._place(windows)[0][row]].name
+            raise ValueError(
+                f"{name} has token {out.max()}, GPT-2 ids end at {vocabulary.SIZE - 1}: run `webtext verify`"
+            )
+        return out
+
+    def documents_of(self, window: int) -> list[tuple[bytes, str]]:
+        """Key and URL of each document with a token in `window`, in order."""
+        (shard_index,), (start,) = self._place(np.array([window]))
+        shard = self.shards[shard_index]
+        first, last = np.searchsorted(shard.ends, [start, start + self.length], side="right")
+        rows = shard.table.select(["key", "url"]).slice(int(first), int(last - first) + 1)
+        return [(row["key"], row["url"]) for row in rows.to_pylist()]
+
+    def _place(self, windows: NDArray[np.int64]) -> tuple[list[int], list[int]]:
+        """Shard of each window, and the token in it where the window starts."""
+        if windows.size and not 0 <= windows.min() <= windows.max() < len(self):
+            raise IndexError(f"window {windows.min()}..{windows.max()} of the {len(self)} of split {self.split!r}")
+        shards = np.searchsorted(self._ends, windows, side="right")
+        firsts = np.concatenate((np.zeros(1, np.int64), self._ends))[shards]
+        return shards.tolist(), ((windows - firsts) * self.length).tolist()
+
+
+class Batches:
+    """The endless sequence of training batches. Its only state is the step that the caller counts."""
+
+    def __init__(self, windows: Windows, batch_tokens: int, seed: int) -> None:
+        """Batches of `batch_tokens` tokens, over all ranks.
+
+        Raises:
+            ValueError: the batch is no whole number of windows, or the split has no window.
+        """
+        length = windows.length
+        if batch_tokens < length or batch_tokens % length:
+            near = max(1, round(batch_tokens / length)) * length
+            raise ValueError(f"batch_tokens is {batch_tokens}, not a multiple of n_ctx {length}; the nearest is {near}")
+        if not len(windows):
+            raise ValueError(
+                f"split {windows.split!r} has {windows.tokens} tokens in {len(windows.shards)} shards, too few for "
+                f"a window of {length + 1}: build a larger corpus, or lower n_ctx"
+            )
+        self.windows = windows
+        self.rows = batch_tokens // length
+        self.seed = seed
+
+    def windows_at(self, step: int) -> NDArray[np.int64]:
+        """Window of each row of batch `step`: every window once an epoch, in another order each epoch."""
+        count = len(self.windows)
+        epochs, places = np.divmod(np.arange(step * self.rows, (step + 1) * self.rows), count)
+        for epoch in np.unique(epochs):
+            now = epochs == epoch
+            places[now] = permute(places[now], count, f"{self.seed}/{epoch}")
+        return places
+
+    def batch(self, step: int, rank: int = 0, world: int = 1) -> NDArray[np.int64]:
+        """Rows (B, T + 1) of batch `step` that are due to `rank` of `world` processes."""
+        return self.windows.read(self.windows_at(step)[rank::world])
+
+
+def permute(index: NDArray[np.int64], n: int, key: str) -> NDArray[np.int64]:
+    """Where the permutation of 0..n-1 that `key` names sends each of `index`.
+
+    A Feistel network permutes the numbers of an even number of bits; a number that it sends to n or above is sent on
+    until it falls below n ("cycle walking"): fewer than four passes on average, as no more than 4 n numbers take part.
+
+    Source: Black and Rogaway, Ciphers with Arbitrary Finite Domains, 2002.
+    """
+    half = np.uint64(max(1, -(-(n - 1).bit_length() // 2)))
+    keys = np.frombuffer(hashlib.blake2b(key.encode(), digest_size=8 * _ROUNDS).digest(), "<u8")
+    out = _feistel(index.astype(np.uint64), half, keys)
+    while (outside := np.flatnonzero(out >= n)).size:
+        out[outside] = _feistel(out[outside], half, keys)
+    return out.astype(np.int64)
+
+
+def _feistel(x: NDArray[np.uint64], half: np.uint64, keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """A permutation of the numbers of 2 * half bits."""
+    mask = (np.uint64(1) << half) - np.uint64(1)
+    left, right = x >> half, x & mask
+    for key in keys:
+        left, right = right, left ^ (_mix(right + key) & mask)
+    return (left << half) | right
+
+
+def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Each bit of the result depends on each bit of x: the finalizer of splitmix64 (Steele, Lea and Flood, 2014)."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def _open_shard(folder: Path, listed: TokenShard) -> Shard:
+    """Map one shard and check its form. Reads one token of each document, and nothing else of the stream."""
+    path = folder / listed.name
+    try:
+        with pa.ipc.open_file(pa.memory_map(str(path))) as reader:
+            if not reader.schema.equals(TOKENS, check_metadata=True):
+                raise ValueError(f"its schema is {reader.schema.to_string()}, expected {TOKENS.to_string()}")
+            if reader.num_record_batches != 1:
+                raise ValueError(f"it has {reader.num_record_batches} record batches, expected 1")
+            table = reader.get_batch(0)
+        lists = cast("pa.ListArray[Any]", table["tokens"])
+        lists.validate(full=True)  # offsets rise and stay inside the stream
+        tokens = lists.values.to_numpy(zero_copy_only=True)
+        offsets = lists.offsets.to_numpy(zero_copy_only=True)
+        if (table.num_rows, tokens.size) != (listed.documents, listed.tokens):
+            raise ValueError(
+                f"it has {table.num_rows} documents and {tokens.size} tokens, "
+                f"the manifest says {listed.documents} and {listed.tokens}"
+            )
+        if offsets[0] != 0 or offsets[-1] != tokens.size:
+            raise ValueError(f"its documents cover tokens {offsets[0]}..{offsets[-1]} of {tokens.size}")
+        ends = offsets[1:]
+        # An empty document would make its neighbour's end-of-text look like its own.
+        closed = (np.diff(offsets) > 0) & (tokens[ends - 1] == vocabulary.END_OF_TEXT)
+        if not closed.all():
+            raise ValueError(f"document {int(np.argmin(closed))} does not end with token {vocabulary.END_OF_TEXT}")
+    except (pa.ArrowException, ValueError) as error:
+        raise ValueError(f"{path} is no token shard: {error}. Run `webtext verify`, then build it again") from error
+    return Shard(listed.name, tokens, ends, table)

@@ -1,0 +1,95 @@
+"""What decides the shape and the training of a model. Standard library only, so that `--help` costs nothing."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+
+def _at_least(least: int, name: str, value: float) -> None:
+    if not value >= least:  # so that NaN is refused too
+        raise ValueError(f"{name} is {value}, allowed is {least} or more")
+
+
+@dataclass(frozen=True)
+class GPT2Config:
+    """Shape of a GPT-2, in the field's own names. The defaults are the smallest published size."""
+
+    n_layer: int = 12
+    """Transformer blocks."""
+    n_head: int = 12
+    """Attention heads of a block; must divide n_embd."""
+    n_embd: int = 768
+    """Width of the residual stream."""
+    n_ctx: int = 1024
+    """Longest context in tokens, and the length of a training window."""
+    n_vocab: int = 50_257
+    """Token ids. The model pads them to a multiple of 128 inside, which no reader of its logits sees."""
+    dropout: float = 0.0
+    """Probability to drop an activation (embedding, attention, residual) while training, 0 to below 1."""
+
+    def __post_init__(self) -> None:
+        for name in ("n_layer", "n_head", "n_embd", "n_ctx", "n_vocab"):
+            _at_least(1, name, getattr(self, name))
+        if self.n_embd % self.n_head:
+            raise ValueError(f"n_embd is {self.n_embd}, which n_head {self.n_head} does not divide")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is {self.dropout}, allowed is 0 to below 1")
+
+
+SIZES: Final = {
+    "gpt2-124m": GPT2Config(),
+    "gpt2-355m": GPT2Config(n_layer=24, n_head=16, n_embd=1024),
+    "gpt2-774m": GPT2Config(n_layer=36, n_head=20, n_embd=1280),
+    "gpt2-1558m": GPT2Config(n_layer=48, n_head=25, n_embd=1600),
+}
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How to train. The defaults are the recipe of GPT-3's smallest model (arXiv 2005.14165), on 10 B tokens."""
+
+    steps: int = 19_073
+    """Updates of the weights in all; the run sees steps * batch_tokens tokens."""
+    batch_tokens: int = 524_288
+    """Tokens of one update, a multiple of n_ctx: the only batch size that matters for the result."""
+    micro_batch: int = 16
+    """Most windows in one forward pass. Lower it when memory runs out; gradients add up to the same batch."""
+    lr: float = 6e-4
+    """Highest learning rate, reached after the warm-up."""
+    min_lr_ratio: float = 0.1
+    """Last learning rate as a share of lr: the end of the cosine."""
+    warmup: int = 715
+    """Steps over which the learning rate climbs from 0."""
+    weight_decay: float = 0.1
+    """AdamW weight decay, of matrices only."""
+    clip: float = 1.0
+    """Largest norm of the gradient; 0 for no limit."""
+    eval_every: int = 250
+    """Steps between two validations; 0 for none. The last step is always validated."""
+    eval_windows: int = 640
+    """Validation windows that count, from the first, so that the set is fixed; 0 for all."""
+    checkpoint_every: int = 500
+    """Steps between two checkpoints; 0 for one at the end or at a signal only."""
+    keep: int = 2
+    """Newest checkpoints that stay on the disk."""
+    seed: int = 1337
+    """Of the first weights, the order of the windows and dropout."""
+    device: str = "auto"
+    """PyTorch device, such as cpu, cuda or cuda:1; auto takes cuda where there is one."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the forward pass; weights stay float32. auto: bfloat16 on cuda, float32 elsewhere."""
+    compile: bool = False
+    """Compile the model with torch.compile: faster steps on cuda after a minute of compilation."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_tokens", "micro_batch", "keep"):
+            _at_least(1, name, getattr(self, name))
+        for name in ("lr", "warmup", "weight_decay", "clip", "eval_every", "eval_windows", "checkpoint_every", "seed"):
+            _at_least(0, name, getattr(self, name))
+        if not 0 <= self.min_lr_ratio <= 1:
+            raise ValueError(f"min_lr_ratio is {self.min_lr_ratio}, allowed is 0 to 1")
+
+
+# A run may go on with other values of these: where and how often, not what. Every other field decides the losses.
+FREE_TO_CHANGE: Final = frozenset(
+    {"train.micro_batch", "train.checkpoint_every", "train.keep", "train.device", "train.compile"}
+)

@@ -1,0 +1,74 @@
+"""Small corpora as a build writes them: real Arrow shards and a real manifest."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from schemas.manifest import CORPUS_MANIFEST, CorpusManifest
+from schemas.records import TokenShard
+from schemas.tables import TOKENS
+from schemas.vocabulary import END_OF_TEXT
+
+Documents = Sequence[Sequence[int]]
+
+
+def write_shard(
+    folder: Path, split: str, number: int, documents: Documents, end: Sequence[int] = (END_OF_TEXT,)
+) -> TokenShard:
+    """One shard whose document i has the key and URL of (split, number, i)."""
+    names = [f"{split}/{number}/{i}" for i in range(len(documents))]
+    table = pa.record_batch(
+        [
+            pa.array([[*document, *end] for document in documents], TOKENS.field("tokens").type),
+            pa.array([hashlib.md5(name.encode()).digest() for name in names], pa.binary(16)),  # noqa: S324
+            pa.array([f"http://example.com/{name}" for name in names]),
+        ],
+        schema=TOKENS,
+    )
+    path = folder / f"{split}-{number:05}.arrow"
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, TOKENS) as writer:
+        writer.write_batch(table)
+    data = path.read_bytes()
+    tokens = sum(len(document) + len(end) for document in documents)
+    return TokenShard(path.name, split, len(documents), tokens, len(data), hashlib.sha256(data).hexdigest())
+
+
+def write_corpus(folder: Path, train: Sequence[Documents], val: Sequence[Documents] = ()) -> Path:
+    """A corpus with one shard for each list of documents."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shards = [
+        write_shard(folder, split, number, documents)
+        for split, parts in (("train", train), ("val", val))
+        for number, documents in enumerate(parts)
+    ]
+    manifest = CorpusManifest({"made": "for a test"}, {}, tuple(shards), (), {})
+    (folder / CORPUS_MANIFEST).write_bytes(manifest.to_json())
+    return folder
+
+
+def counting_documents(tokens: int, seed: int, vocabulary: int = 50) -> Documents:
+    """Documents of 5 to 40 tokens that count upwards, so that a small model learns them in a few steps."""
+    random = np.random.default_rng(seed)
+    documents: list[list[int]] = []
+    while tokens > 0:
+        length, start = int(random.integers(4, 40)), int(random.integers(vocabulary))
+        documents.append([(start + i) % vocabulary for i in range(length)])
+        tokens -= length + 1
+    return documents
+
+
+@pytest.fixture
+def make_corpus(tmp_path: Path) -> Callable[..., Path]:
+    """write_corpus into a folder of this test."""
+    return lambda train, val=(), name="corpus": write_corpus(tmp_path / name, train, val)
+
+
+@pytest.fixture
+def counting_corpus(tmp_path: Path) -> Path:
+    """Two shards to train on and one to validate, of documents that count."""
+    train = [counting_documents(3000, seed) for seed in (0, 1)]
+    return write_corpus(tmp_path / "corpus", train, [counting_documents(500, 2)])
