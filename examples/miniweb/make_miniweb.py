@@ -26,6 +26,7 @@ from miniweb_warc import Capture, choose, write_warc
 CUTOFF = 1_514_764_800  # 2018-01-01 UTC: WebText took posts up to December 2017
 FIRST_POST = 1_400_000_000  # May 2014
 NOISE_STRIDE, NOISE_LINE_BYTES = 45, 900
+UNFIT = re.compile("nsfw|sex|rape|nigg|fag|fuck|bitch|slut|boob|dick|nude|boner|cuties|hotties|hardbodies", re.I)
 WARC_FILES = 3
 PLANTS = 6  # of each kind, where the number is free
 PLANT_PAGE_BYTES = 30_000  # a page that is planted twice is not larger
@@ -121,12 +122,12 @@ class MiniWeb:
 def variant(url: str) -> str:
     """Another way to write the same address, as people post it."""
     scheme, rest = url.split("://")
-    other_scheme = "http" if scheme == "https" else "https"
+    other = "http" if scheme == "https" else "https"
     return (
         url + "?utm_source=reddit&utm_medium=social",
         url + "?utm_source=reddit&amp;utm_campaign=links",
         url + "#comments",
-        f"{other_scheme}://{rest}",
+        f"{other}://{rest}",
     )[choose(url + " variant", 4)]
 
 
@@ -209,8 +210,8 @@ def dump_lines(posts: list[dict[str, Any]], reddit: Path) -> list[str]:
     with reddit.open("rb") as file:
         dump = zstandard.ZstdDecompressor(max_window_size=2**31).stream_reader(file)
         noise = list(itertools.islice(io.TextIOWrapper(dump, encoding="utf-8", newline="\n"), 0, None, NOISE_STRIDE))
-    short = (line.rstrip("\n") for line in noise if len(line.encode()) <= NOISE_LINE_BYTES)
-    lines += [line for line in short if not json.loads(line)["over_18"]]
+    fit = (line.rstrip("\n") for line in noise if len(line.encode()) <= NOISE_LINE_BYTES and not UNFIT.search(line))
+    lines += [line for line in fit if not json.loads(line)["over_18"]]
     lines.sort(key=lambda line: choose(line, 2**64))
     lines.insert(len(lines) // 3, '{"id": "mwcut", "score": 12, "url": "https://cut-sho')
     bad_url = {"id": "mwbad", "url": "http://[link](http://example.com/page)", "score": 9, "created_utc": CUTOFF - 1}
@@ -238,8 +239,11 @@ def main() -> None:
     compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()  # no size: the window stays
     (out / "submissions.ndjson.zst").write_bytes(compressor.compress(dump) + compressor.flush())
     (out / "expected.jsonl").write_text("".join(json.dumps(line) + "\n" for line in web.expected))
-    names = [f"pages-{number:05d}.warc.gz" for number in range(WARC_FILES)]
-    names += ["submissions.ndjson.zst", "expected.jsonl"]
+    names = [
+        *(f"pages-{number:05d}.warc.gz" for number in range(WARC_FILES)),
+        "submissions.ndjson.zst",
+        "expected.jsonl",
+    ]
     sums = [f"{hashlib.sha256((out / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
     (out / "SHA256SUMS").write_text("".join(sums))
     print(len(entries), "pages", len(web.captures), "captures", len(web.posts), "posts", len(web.expected), "expected")
