@@ -1,0 +1,28 @@
+"""The corpus build under its Beam name: the flags of `webtext build` and Beam's own on one line, in any order.
+
+python beam_runner.py --config webtext --submissions 'RS_2017-*.zst' --work gs://bucket/corpus --runner=DataflowRunner
+"""
+
+import sys
+from collections.abc import Sequence
+
+from jobs import cli
+from jobs.beam_flags import separate
+from jobs.build import BuildConfig
+from jobs.config import spellings
+from pipeline.engine import known_flags
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the build. Returns the exit status."""
+    args = list(sys.argv[1:] if argv is None else argv)
+
+    def build() -> int:
+        own, beam = separate(args, spellings(BuildConfig), known_flags())
+        return cli.run_job("build", [*own, "--", *beam], prog="beam_runner.py")
+
+    return cli.guard(build)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

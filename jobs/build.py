@@ -1,0 +1,58 @@
+"""`webtext build`: Reddit submissions or URL lists in, GPT-2 token shards out."""
+
+import os
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Annotated
+
+import tyro
+
+from pipeline.settings import CorpusSettings
+
+
+@dataclass(frozen=True)
+class BuildConfig:
+    """Build a corpus. A build that was stopped continues with the same command.
+
+    Beam's own flags follow after --, for example: -- --runner=FlinkRunner --flink_master=host:8081
+    """
+
+    work: str
+    """Folder of the build: a local path, or gs://... or s3://... for an engine with many machines."""
+    submissions: tuple[str, ...] = ()
+    """Reddit submission dumps (.zst, .xz, .bz2, .gz, plain NDJSON, .csv): paths or glob patterns."""
+    urls: tuple[str, ...] = ()
+    """Plain URL lists, one URL a line: paths or glob patterns."""
+    warcs: tuple[str, ...] = ()
+    """Web archives to take the pages from: paths or glob patterns."""
+    workers: int = 0
+    """Processes on this machine; 0 for one per core. Engines with many machines have their own flags for that."""
+    corpus: Annotated[CorpusSettings, tyro.conf.arg(name="")] = field(default_factory=CorpusSettings)
+    """What decides the content of the corpus; its fields are flags of their own."""
+    beam: Annotated[tuple[str, ...], tyro.conf.Fixed, tyro.conf.Suppress] = ()
+    """Beam's own flags."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no build can start from."""
+        if not self.submissions and not self.urls:
+            raise ValueError("no links to start from: give --submissions or --urls")
+        if self.workers < 0:
+            raise ValueError(f"--workers is {self.workers}, expected 0 (one per core) or more")
+
+
+def run(config: BuildConfig) -> int:
+    """Build the corpus, or what is still missing of it."""
+    # Beam takes a second to import, which --help must not wait for.
+    from pipeline.corpus import Inputs, build_corpus
+    from pipeline.engine import beam_options
+    from pipeline.parts import run_stage
+    from pipeline.stage import StageError
+
+    beam_options(config.beam)  # a wrong flag is refused before any work, even where every stage is complete
+    inputs = Inputs.find([*config.submissions, *config.urls], config.warcs)
+    workers = config.workers or os.cpu_count() or 1
+    try:
+        build_corpus(config.corpus, inputs, config.work, partial(run_stage, flags=config.beam, workers=workers))
+    except StageError as error:
+        raise ValueError(str(error)) from error  # its message says what to do; the traceback says nothing more
+    return 0
