@@ -226,8 +226,7 @@ def main() -> None:
     debs, reddit, out = map(Path, sys.argv[1:])
     entries = read_entries(debs)
     web = MiniWeb()
-    plain = add_pages(web, entries)
-    add_plants(web, plain, [entry for entry in entries if entry.role == "spare"])
+    add_plants(web, add_pages(web, entries), [entry for entry in entries if entry.role == "spare"])
 
     out.mkdir(parents=True, exist_ok=True)
     web.captures.sort(key=lambda capture: choose(capture.url + " place", 2**64))
@@ -239,11 +238,8 @@ def main() -> None:
     compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()  # no size: the window stays
     (out / "submissions.ndjson.zst").write_bytes(compressor.compress(dump) + compressor.flush())
     (out / "expected.jsonl").write_text("".join(json.dumps(line) + "\n" for line in web.expected))
-    names = [
-        *(f"pages-{number:05d}.warc.gz" for number in range(WARC_FILES)),
-        "submissions.ndjson.zst",
-        "expected.jsonl",
-    ]
+    names = [f"pages-{number:05d}.warc.gz" for number in range(WARC_FILES)]
+    names += ["submissions.ndjson.zst", "expected.jsonl"]
     sums = [f"{hashlib.sha256((out / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
     (out / "SHA256SUMS").write_text("".join(sums))
     print(len(entries), "pages", len(web.captures), "captures", len(web.posts), "posts", len(web.expected), "expected")
