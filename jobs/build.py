@@ -7,6 +7,7 @@ from typing import Annotated
 
 import tyro
 
+from jobs.config import UsageError
 from pipeline.settings import CorpusSettings
 
 
@@ -26,7 +27,7 @@ class BuildConfig:
     warcs: tuple[str, ...] = ()
     """Web archives to take the pages from: paths or glob patterns."""
     workers: int = 0
-    """Processes on this machine; 0 for one per core. Engines with many machines have their own flags for that."""
+    """Processes on this machine; 0 for one per core that it may use. Engines with many machines have their own flags for that."""
     corpus: Annotated[CorpusSettings, tyro.conf.arg(name="")] = field(default_factory=CorpusSettings)
     """What decides the content of the corpus; its fields are flags of their own."""
     beam: Annotated[tuple[str, ...], tyro.conf.Fixed, tyro.conf.Suppress] = ()
@@ -43,14 +44,19 @@ class BuildConfig:
 def run(config: BuildConfig) -> int:
     """Build the corpus, or what is still missing of it."""
     # Beam takes a second to import, which --help must not wait for.
-    from pipeline.corpus import Inputs, build_corpus
     from pipeline.engine import beam_options
+
+    try:  # before any work, and even where every stage is complete
+        beam_options(config.beam)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+    from pipeline.corpus import Inputs, build_corpus
     from pipeline.parts import run_stage
     from pipeline.stage import StageError
 
-    beam_options(config.beam)  # a wrong flag is refused before any work, even where every stage is complete
     inputs = Inputs.find([*config.submissions, *config.urls], config.warcs)
-    workers = config.workers or os.cpu_count() or 1
+    workers = config.workers or len(os.sched_getaffinity(0))
     try:
         build_corpus(config.corpus, inputs, config.work, partial(run_stage, flags=config.beam, workers=workers))
     except StageError as error:

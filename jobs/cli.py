@@ -6,6 +6,7 @@ when it is chosen, so that `webtext --help` does not wait for Beam or torch.
 
 import importlib
 import importlib.metadata
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -20,6 +21,9 @@ COMMANDS: Final = {
     "report": "write the HTML report of a build",
     "demo": "build a small corpus from the shipped pages and train a tiny GPT-2 on it",
 }
+
+# Without its extra `gcp`, Beam warns at import that BigQuery is not at hand, which no job here uses.
+logging.getLogger().addFilter(lambda record: not str(record.msg).startswith("apitools not found"))
 
 _EXTRAS: Final = {"torch": "train", "safetensors": "train"}  # module -> the extra of this package that brings it
 

@@ -83,14 +83,9 @@ def known_flags() -> frozenset[str]:
 def _parser() -> argparse.ArgumentParser:
     # Beam builds the same parser inside PipelineOptions.get_all_options, but only warns of what it does not know.
     parser = _BeamArgumentParser(prog="Beam", usage="flags of Apache Beam", allow_abbrev=False, exit_on_error=False)
-    muted = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # without the extra `gcp`, Beam warns here that BigQuery is not at hand
-    try:
-        for options in PipelineOptions.__subclasses__():
-            if options.__module__.startswith("apache_beam."):
-                options._add_argparse_args(parser)
-    finally:
-        logging.disable(muted)
+    for options in PipelineOptions.__subclasses__():
+        if options.__module__.startswith("apache_beam."):
+            options._add_argparse_args(parser)
     declared = set(_spellings(parser))
     for name in _JOB_SERVER_VALUES:
         if f"--{name}" not in declared:

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 import beam_runner
@@ -49,3 +52,25 @@ def test_a_flag_that_neither_knows_is_refused_with_the_nearest_of_both(flag, nea
         split("--work", "w", flag)
     assert beam_runner.main(["--work", "w", flag]) == 2
     assert f"did you mean {nearest}?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--runner=SprakRunner"], "error: unknown Beam runner SprakRunner; did you mean SparkRunner?"),
+        (["--direct_running_mode=multi_processing"], "error: --direct_running_mode=multi_processing is refused"),
+        (["--object_reuse", "junk"], "error: unexpected argument 'junk' among Beam's flags"),
+    ],
+)
+def test_what_beams_flags_say_is_checked_before_any_work(flags, message, tmp_path, capsys):
+    work = tmp_path / "work"
+    assert beam_runner.main(["--work", str(work), "--urls", "absent", *flags]) == 2
+    assert capsys.readouterr().err.startswith(message)
+    assert not work.exists()
+
+
+def test_beams_own_import_is_silent():
+    done = subprocess.run(
+        [sys.executable, beam_runner.__file__, "--wrok=w"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (2, "error: unknown flag --wrok; did you mean --work?\n")
