@@ -60,23 +60,6 @@ class FanOut(beam.DoFn):  # type: ignore[misc]
             self._pool.close()
 
 
-def _run_part(stage: Stage, part: Part) -> list[str]:
-    stages.run_part(stage, part)
-    return [part.name]
-
-
-def _run_shuffled_part(stage: Stage, element: tuple[int, Iterable[bytes]]) -> list[str]:
-    ordinal, blocks = element
-    part = stage.parts[ordinal]
-    stages.run_part(stage, part, list(blocks))
-    return [part.name]
-
-
-def _emit(stage: Stage, wanted: frozenset[int], source: Part) -> list[tuple[int, bytes]]:
-    assert stage.shuffle is not None
-    return stage.shuffle.emit(source, wanted)
-
-
 def build_graph(root: Any, stage: Stage, todo: list[Part], workers: int, flags: tuple[str, ...]) -> Any:
     """Add the stage to a pipeline: Create, Reshuffle and ParDo of parts; a shuffle stage has a GroupByKey."""
 
@@ -87,10 +70,10 @@ def build_graph(root: Any, stage: Stage, todo: list[Part], workers: int, flags: 
         return beam.ParDo(FanOut(function, workers, flags))
 
     if stage.shuffle is None:
-        return spread("parts", todo) | stage.name >> fan_out(partial(_run_part, stage))
+        return spread("parts", todo) | stage.name >> fan_out(partial(stages.run_part, stage))
     wanted = frozenset(part.ordinal for part in todo)
     blocks = spread("sources", stage.shuffle.sources) | "pack" >> fan_out(
-        partial(_emit, stage, wanted)
+        partial(stages.emit_blocks, stage.shuffle, wanted)
     ).with_output_types(tuple[int, bytes])
     # Every wanted part is to run, also one that no source sends anything to.
     empty = root | "empty blocks" >> beam.Create([(ordinal, b"") for ordinal in sorted(wanted)]).with_output_types(
@@ -100,7 +83,7 @@ def build_graph(root: Any, stage: Stage, todo: list[Part], workers: int, flags: 
         (blocks, empty)
         | beam.Flatten()
         | "by part" >> beam.GroupByKey()
-        | stage.name >> fan_out(partial(_run_shuffled_part, stage))
+        | stage.name >> fan_out(partial(stages.run_shuffled_part, stage))
     )
 
 

@@ -44,7 +44,7 @@ class Pool:
         self.close()
 
     def _start(self, workers: int) -> futures.ProcessPoolExecutor:
-        return futures.ProcessPoolExecutor(workers, fork_server(), _start_worker, (self._flags,))
+        return futures.ProcessPoolExecutor(workers, fork_server(), _start_worker, (self._function, self._flags))
 
     def submit(self, item: Any) -> Iterator[Any]:
         """Hand out one item; yields results that became ready while a place was awaited."""
@@ -52,7 +52,7 @@ class Pool:
             yield from self._collect()
         while True:
             try:
-                self._running[self._executor.submit(self._function, item)] = item
+                self._running[self._executor.submit(_call, item)] = item
                 return
             except BrokenProcessPool:  # a worker died since the last look
                 yield from self._recover()
@@ -97,7 +97,7 @@ class Pool:
         self._executor.shutdown(wait=True, cancel_futures=True)
         for suspect in suspects:
             with self._start(1) as alone:
-                yield from self._result(alone.submit(self._function, suspect), suspect)
+                yield from self._result(alone.submit(_call, suspect), suspect)
         self._executor = self._start(self._workers)
 
 
@@ -108,7 +108,16 @@ def fork_server() -> ForkServerContext:
     return context
 
 
-def _start_worker(flags: Sequence[str]) -> None:
+_function: Callable[[Any], Any]  # of this worker: sent once, not with every item
+
+
+def _call(item: Any) -> Any:
+    return _function(item)
+
+
+def _start_worker(function: Callable[[Any], Any], flags: Sequence[str]) -> None:
+    global _function  # noqa: PLW0603  a worker process serves one pool
+    _function = function
     # Ctrl-C reaches the whole process group: the launcher decides what happens.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()

@@ -100,6 +100,11 @@ class TableWriter:
         if len(self._columns[0]) >= _ROW_GROUP:
             self._flush()
 
+    def write(self, table: pa.Table) -> None:
+        """Append many rows that are columns already."""
+        self._writer.write_table(table.cast(self._schema))
+        self.rows += table.num_rows
+
     def _flush(self) -> None:
         arrays = [pa.array(column, field.type) for column, field in zip(self._columns, self._schema, strict=True)]
         self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
@@ -175,9 +180,26 @@ class PartOutput:
         return receipt
 
 
-def run_part(stage: Stage, part: Part, blocks: Sequence[bytes] = ()) -> Receipt:
-    """Run one part to its receipt, whatever came before: the result is the same each time."""
-    return PartOutput(stage, part).run(blocks)
+# What an engine calls, in a worker process that never needs to import Beam. Each takes one element and returns a list.
+
+
+def run_part(stage: Stage, part: Part) -> list[str]:
+    """Run one part to its receipt, whatever came before: the result is the same each time. Returns its name."""
+    PartOutput(stage, part).run(())
+    return [part.name]
+
+
+def emit_blocks(shuffle: Shuffle, wanted: frozenset[int], source: Part) -> list[tuple[int, bytes]]:
+    """What one source sends to the parts that are wanted."""
+    return shuffle.emit(source, wanted)
+
+
+def run_shuffled_part(stage: Stage, element: tuple[int, Iterable[bytes]]) -> list[str]:
+    """Run one part of a shuffle stage on what the sources sent to it. Returns its name."""
+    ordinal, blocks = element
+    part = stage.parts[ordinal]
+    PartOutput(stage, part).run(list(blocks))
+    return [part.name]
 
 
 def receipts_of(stage: Stage) -> dict[str, Receipt]:
@@ -227,10 +249,9 @@ def complete(stage: Stage) -> StageManifest:
                 f"stage {stage.name}: {name} is {got}, the stages before say {expected}: the engine lost or doubled "
                 "records; the stage will be redone when the same command runs again"
             )
-    files = tuple(file for part in stage.parts for file in receipts[part.name].files)
-    manifest = StageManifest(stage.name, stage.fingerprint, len(stage.parts), tally, files)
-    for folder in {stage.folder} | {_folder(stage, file) for file in files}:
+    for folder in {stage.folder} | {_folder(stage, file) for receipt in receipts.values() for file in receipt.files}:
         storage.clean_up(folder)
+    manifest = StageManifest(stage.name, stage.fingerprint, tuple(receipts[part.name] for part in stage.parts))
     storage.publish_bytes(storage.join(stage.folder, MANIFEST), manifest.to_json())
     return manifest
 
@@ -247,8 +268,3 @@ def completed(stage: Stage) -> StageManifest | None:
     if manifest.fingerprint != stage.fingerprint or len(receipts_of(stage)) != len(stage.parts):
         return None
     return manifest
-
-
-def paths(stage: Stage, manifest: StageManifest, ending: str) -> list[str]:
-    """Paths of the stage's files with that ending, in order of the parts."""
-    return [storage.join(stage.files, file.name) for file in manifest.named(ending)]

@@ -1,9 +1,10 @@
 """Files by path, wherever they are: list, read, publish.
 
-A local path is handled by the operating system, a path with a scheme (gs://, s3://, hdfs://, ...) by Beam's FileSystems.
-Beam is imported only then, so that processes that never see such a path start a second sooner.
+A local path is handled by the operating system, a path with a scheme (gs://, s3://, ...) by Beam's FileSystems. Beam is
+imported only then, so that processes that never see such a path start a second sooner.
 """
 
+import fcntl
 import glob
 import hashlib
 import io
@@ -181,6 +182,25 @@ def publish_bytes(path: str, data: bytes) -> None:
     """`publish` for a small file."""
     with publish(path) as sink:
         sink.write(data)
+
+
+@contextmanager
+def lock(folder: str) -> Iterator[None]:
+    """Keep a local folder to this process while the block runs. The lock ends with the process, however it dies.
+
+    Raises:
+        BlockingIOError: another process holds it.
+    """
+    if not is_local(folder):
+        yield
+        return
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, ".lock"), "wb") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BlockingIOError(error.errno, f"another build is at work in {folder!r}; wait for its end") from error
+        yield
 
 
 def clean_up(folder: str) -> None:

@@ -1,0 +1,76 @@
+"""Stages small enough to see through. A module of its own, so that worker processes can import its functions."""
+
+import os
+import signal
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline import packed
+from pipeline.stage import Shuffle, Stage, numbered
+from schemas.records import Reason, Rejected
+
+NUMBERS = pa.schema([pa.field("n", pa.int64(), nullable=False)])
+_VALUE = np.dtype([("value", "<u8")])
+
+
+def keep_even(trap, part, output, blocks):
+    """Part k takes the numbers 10 k to 10 k + 9, keeps the even ones, and dies once where a trap says so."""
+    if trap and (Path(trap) / part.name).exists():
+        (Path(trap) / part.name).unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+    with output.table("numbers", NUMBERS) as table:
+        for n in range(10 * part.ordinal, 10 * part.ordinal + 10):
+            output.taken += 1
+            if n % 2:
+                output.reject(Rejected("even", Reason.TOO_SHORT, b"", f"n:{n}", "odd"))
+            else:
+                table.add(n)
+                output.passed += 1
+    output.rows = output.passed
+
+
+def forget_one(part, output, blocks):
+    output.taken = 2
+    output.passed = 1
+
+
+def fail(part, output, blocks):
+    if part.ordinal == 1:
+        raise ValueError("part one can't be read")
+    output.taken = output.passed = 1
+
+
+def emit_numbers(parts, source, wanted):
+    values = np.array([(n,) for n in range(100 * source.ordinal, 100 * source.ordinal + 100)], _VALUE)
+    return packed.scatter(values, (values["value"] % np.uint64(parts)).astype(np.int64), wanted)
+
+
+def store_numbers(part, output, blocks):
+    values = packed.gather(blocks, _VALUE)
+    with output.table("numbers", NUMBERS) as table:
+        for n in values["value"].tolist():
+            table.add(n)
+    output.taken = output.passed = output.rows = len(values)
+
+
+def even_stage(folder, parts=4, trap="", **changes):
+    kwargs = {
+        "name": "even",
+        "folder": str(folder),
+        "settings": {"base": 10},
+        "inputs": (),
+        "parts": numbered([()] * parts),
+        "run": partial(keep_even, str(trap)),
+        "unit": "numbers",
+    }
+    return Stage(**(kwargs | changes))
+
+
+def shuffle_stage(folder, sources=3, parts=4, **changes):
+    shuffle = Shuffle(numbered([()] * sources), partial(emit_numbers, parts))
+    return even_stage(
+        folder, parts, name="spread", run=store_numbers, shuffle=shuffle, expects={"taken": 100 * sources}, **changes
+    )
