@@ -27,7 +27,7 @@ class BuildConfig:
     warcs: tuple[str, ...] = ()
     """Web archives to take the pages from: paths or glob patterns."""
     workers: int = 0
-    """Processes on this machine; 0 for one per core that it may use. Engines with many machines have their own flags for that."""
+    """Processes on this machine; 0 for one per usable core. Engines with many machines have flags of their own."""
     corpus: Annotated[CorpusSettings, tyro.conf.arg(name="")] = field(default_factory=CorpusSettings)
     """What decides the content of the corpus; its fields are flags of their own."""
     beam: Annotated[tuple[str, ...], tyro.conf.Fixed, tyro.conf.Suppress] = ()
