@@ -28,6 +28,8 @@ def identify(text: str) -> tuple[str, float, float]:
     """(most likely language as ISO 639 code, its probability, the probability of English); probabilities in 0..1."""
     # fastText takes a line feed for the end of the text.
     labels, probabilities = _model().predict(" ".join(text[:_SAMPLE].split()), k=5)
-    ranked = {label.removeprefix("__label__"): min(float(p), 1.0) for label, p in zip(labels, probabilities, strict=True)}
+    ranked = {
+        label.removeprefix("__label__"): min(float(p), 1.0) for label, p in zip(labels, probabilities, strict=True)
+    }
     best = max(ranked, key=lambda code: ranked[code], default="und")
     return best, ranked.get(best, 0.0), ranked.get("en", 0.0)

@@ -33,7 +33,8 @@ _ARC_LINE: Final = (
 RECORD_START: Final = re.compile(rb"WARC/\d+\.\d+[ \t]*\r?\n|" + _ARC_LINE)
 """First line of a WARC (ISO 28500 section 4) or ARC record."""
 _RECORD_AFTER_LINE: Final = re.compile(rb"(?<=\n)(?:" + RECORD_START.pattern + rb")")
-_BLANK: Final = re.compile(rb"[\r\n]*")
+# NUL is what a preallocated file holds where nothing was written.
+_BLANK: Final = re.compile(rb"[\r\n\0]*")
 
 
 class _Member(Protocol):
@@ -105,7 +106,7 @@ class ArchiveReader:
         self._damage = ""
         self._corrupt = False
         self._stream = stream
-        self._size = stream.seek(0, 2)
+        self._size = self._ways_back = stream.seek(0, 2)
         self._dictionary: zstandard.ZstdCompressionDict | None = None
         self._input_start = max(start, self._load_dictionary())
         stream.seek(self._input_start)
@@ -176,7 +177,7 @@ class ArchiveReader:
         return size - left
 
     def skip_blank(self) -> bool:
-        """Passes over line ends; False at the end of the segment."""
+        """Passes over line ends and NUL; False at the end of the segment."""
         while True:
             blank = _BLANK.match(self._buffer, self._at)
             self._at = blank.end() if blank else self._at
@@ -248,8 +249,8 @@ class ArchiveReader:
                 output = self._first_output()
             elif not self._damage:
                 return False
-            # Damage in a member that shows no record start must not fall on the record before it.
-            if (self._damage and not output) or self._corrupt or RECORD_START.match(output):
+            # Damage of this member must not fall on the record before it.
+            if self._corrupt or RECORD_START.match(output):
                 self._next = output
                 return False
         if not output:
@@ -297,7 +298,8 @@ class ArchiveReader:
             return False
         self._look_ahead(len(self._magic))
         if not self._input.startswith(self._magic, self._input_at):
-            self._fail(f"no compressed member starts at byte {self._input_start + self._input_at}")
+            self._member_start = self._input_start + self._input_at
+            self._fail(f"no compressed member starts at byte {self._member_start}")
             return False
         self._start_member()
         return True
@@ -328,8 +330,14 @@ class ArchiveReader:
 
     def _fail(self, damage: str) -> None:
         self._damage = damage
-        self._input_at = max(self._input_at, self._member_start + 1 - self._input_start)
         self._member = None
+        # A damaged length can make a member swallow those behind it, so the search for the next goes back. A file of
+        # nested members could make that quadratic: all ways back together are no longer than the file.
+        back = self._input_start + self._input_at - (self._member_start + 1)
+        if 0 < back <= self._ways_back:
+            self._ways_back -= back
+            self._input_start = self._stream.seek(self._member_start + 1)
+            self._input, self._input_at = b"", 0
 
     def _start_member(self) -> None:
         self._member = self._new_member()

@@ -30,11 +30,10 @@ def scatter(records: Packed, owners: npt.NDArray[np.int64], wanted: frozenset[in
     """The records of each wanted part as bytes, parts that get none left out. Order inside a part is kept."""
     order = np.argsort(owners, kind="stable")
     owners, records = owners[order], records[order]
-    parts, starts = np.unique(owners, return_index=True)
-    ends = [*starts[1:], len(owners)]
+    parts, starts, counts = np.unique(owners, return_index=True, return_counts=True)
     return [
-        (int(part), records[start:end].tobytes())
-        for part, start, end in zip(parts, starts, ends, strict=True)
+        (int(part), records[start : start + count].tobytes())
+        for part, start, count in zip(parts, starts, counts, strict=True)
         if int(part) in wanted
     ]
 

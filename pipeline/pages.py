@@ -1,7 +1,7 @@
 """Links to pages: index the archives that are there, and choose for each link the capture nearest to its first post.
 
-Two stages. `captures` reads each WARC or ARC file once and writes one row per HTTP response. `pages` brings captures and
-links together by link key in a packed shuffle: only hashes, dates and offsets move, the URLs stay in the links table.
+Two stages. `captures` reads each WARC or ARC file once and writes one row per HTTP response. `pages` brings captures
+and links together by link key in a packed shuffle: only hashes, dates and offsets move; URLs stay in the links table.
 """
 
 from collections.abc import Iterator, Sequence

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any, BinaryIO, cast
 
-TEMPORARY = "_tmp"  # the folder, inside a stage's, of files that are not published yet
+_UNPUBLISHED = ".tmp"  # ending of files that are being written; listings skip them, as their names begin with a dot
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +124,7 @@ class HashingSink(io.RawIOBase):
     def __init__(self, inner: IO[bytes]) -> None:
         self._inner = inner
         self._hash = hashlib.sha256()
+        self._discarded = False
         self.size = 0
 
     def writable(self) -> bool:
@@ -133,10 +134,16 @@ class HashingSink(io.RawIOBase):
     def write(self, data: Any, /) -> int:
         """Pass `data` (bytes-like) on. Raises OSError."""
         view = memoryview(data).cast("B")
+        if self._discarded:
+            return len(view)
         self._inner.write(view)
         self._hash.update(view)
         self.size += len(view)
         return len(view)
+
+    def discard(self) -> None:
+        """Swallow all that follows: the file is given up, but a writer may still want to close it."""
+        self._discarded = True
 
     def tell(self) -> int:
         """Bytes written so far."""
@@ -164,17 +171,18 @@ def publish(path: str) -> Iterator[HashingSink]:
             yield HashingSink(stream)
         return
     folder, name = os.path.split(path)
-    temporary = os.path.join(folder, TEMPORARY, f"{name}-{uuid.uuid4().hex}")
-    os.makedirs(os.path.dirname(temporary), exist_ok=True)
+    temporary = os.path.join(folder, f".{name}-{uuid.uuid4().hex}{_UNPUBLISHED}")
+    os.makedirs(folder, exist_ok=True)
     try:
         with open(temporary, "wb") as local:
-            yield HashingSink(local)
+            sink = HashingSink(local)
+            yield sink
             local.flush()
             os.fsync(local.fileno())
         os.replace(temporary, path)
     except BaseException:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
+        sink.discard()
+        os.unlink(temporary)
         raise
 
 
@@ -204,9 +212,8 @@ def lock(folder: str) -> Iterator[None]:
 
 
 def clean_up(folder: str) -> None:
-    """Remove what killed writers left behind in `folder`. Only for when none is at work there."""
-    leftovers = join(folder, TEMPORARY)
-    if is_local(folder) and os.path.isdir(leftovers):
-        for name in os.listdir(leftovers):
-            os.unlink(os.path.join(leftovers, name))
-        os.rmdir(leftovers)
+    """Remove what killed writers left behind in a local folder. Only for when none is at work there."""
+    if is_local(folder) and os.path.isdir(folder):
+        for entry in os.scandir(folder):
+            if entry.name.startswith(".") and entry.name.endswith(_UNPUBLISHED):
+                os.unlink(entry.path)
