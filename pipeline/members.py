@@ -317,16 +317,22 @@ class ArchiveReader:
                 continue
             self._input_at = found
             self._look_ahead(_PROBE_BYTES)
-            try:
-                # Three bytes of magic occur by chance in compressed data; a first line of a record does not.
-                probe, _ = self._new_member().feed(self._input[: found + _PROBE_BYTES], self._input_at)
-            except (zlib.error, zstandard.ZstdError):
-                probe = b""
-            if RECORD_START.match(probe):
+            # The magic occurs by chance in compressed data; a first line of a record does not.
+            if RECORD_START.match(self._probe()):
                 self._start_member()
                 return True
             self._input_at += 1
         return False
+
+    def _probe(self) -> bytes:
+        """The first output of the member that may start here, b"" where none does."""
+        member, at, output = self._new_member(), self._input_at, b""
+        try:
+            while not output and not member.ended and at < len(self._input):
+                output, at = member.feed(self._input, at)
+        except (zlib.error, zstandard.ZstdError):
+            return b""
+        return output
 
     def _fail(self, damage: str) -> None:
         self._damage = damage

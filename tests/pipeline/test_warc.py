@@ -2,12 +2,12 @@ import gzip
 import hashlib
 import io
 import json
-import random
 import re
 import tracemalloc
 import zlib
 from pathlib import Path
 
+import brotli
 import pytest
 import zstandard
 from fastwarc.warc import ArchiveIterator as FastIterator
@@ -67,7 +67,8 @@ def warc(block, kind="response", url="http://a.example/", when="2020-01-02T03:04
 
 
 def page(n):
-    text = " ".join(random.Random(n).choices(["alpha", "beta", "gamma", "delta", "omega"], k=40 + 13 * n))
+    words = ["alpha", "beta", "gamma", "delta", "omega"]
+    text = " ".join(words[hashlib.sha256(b"%d %d" % (n, i)).digest()[0] % 5] for i in range(40 + 13 * n))
     return f"<!doctype html><html><body><p>{n} {text}</body></html>".encode()
 
 
@@ -133,19 +134,18 @@ def test_payloads_and_offsets_agree_with_fastwarc_and_warcio(name):
     data = (DATA / "warc" / name).read_bytes()
     ours = {c.offset: c.digest for c in captures(index(data, 10**9))}
     fast = {
-        record.stream_pos: digest(record.reader.read())
-        for record in FastIterator(io.BytesIO(data), auto_decode="all")
+        record.stream_pos
+        for record in FastIterator(io.BytesIO(data))
         if record.record_type == WarcRecordType.response and record.is_http
     }
-    warcio = {}
+    assert ours.keys() == fast
     records = WarcioIterator(io.BytesIO(data))
+    payloads = {}
     for record in records:
         if record.rec_type == "response" and record.http_headers:
-            payload = digest(record.content_stream().read())
-            warcio[records.get_record_offset()] = payload
-    assert ours.keys() == fast.keys() == warcio.keys()
-    assert all(ours[offset] in (fast[offset], warcio[offset]) for offset in ours)
-    assert sum(ours[offset] == fast[offset] for offset in ours) >= 0.9 * len(ours)
+            payload = record.content_stream().read()
+            payloads[records.get_record_offset()] = digest(payload)
+    assert ours == payloads
 
 
 @needs_data
@@ -221,7 +221,9 @@ def test_lf_line_ends_and_missing_blank_lines():
 
 def test_arc_1_and_2():
     def arc(n, middle, block):
-        return f"http://a.example/{n} 1.2.3.4 2008043020482{n} text/html{middle} {len(block)}\n".encode() + block + b"\n"
+        return (
+            f"http://a.example/{n} 1.2.3.4 2008043020482{n} text/html{middle} {len(block)}\n".encode() + block + b"\n"
+        )
 
     first = b"1 0 Test\nURL IP-address Archive-date Content-type Archive-length\n"
     head = f"filedesc://a.arc 0.0.0.0 20080430204820 text/plain {len(first)}\n".encode() + first + b"\n"
@@ -296,7 +298,9 @@ def test_rejected(record, reason):
 
 
 def test_resource_record_is_a_page():
-    (found,) = index(warc(page(4), kind="resource", url="<http://a.example/>", Content_Type="text/html; charset=latin1"))
+    (found,) = index(
+        warc(page(4), kind="resource", url="<http://a.example/>", Content_Type="text/html; charset=latin1")
+    )
     assert (found.url, found.status, found.verdict, found.digest) == ("http://a.example/", 200, "", digest(page(4)))
     raw = read_page(io.BytesIO(warc(page(4), kind="resource", Content_Type="text/html; charset='Latin1'")), 0, LIMIT)
     assert raw.charset == "latin1"
@@ -313,16 +317,6 @@ def chunked(body, size=100):
 def bare_deflate(body):
     compressor = zlib.compressobj(wbits=-15)
     return compressor.compress(body) + compressor.flush()
-
-
-def brotli(body):
-    from fastwarc.stream_io import BrotliWriter
-
-    out = io.BytesIO()
-    writer = BrotliWriter(out)
-    writer.write(body)
-    writer.finish()
-    return out.getvalue()
 
 
 BODY = page(50)
@@ -342,7 +336,7 @@ BODY = page(50)
         (BODY, {"Content_Encoding": "made-up"}),
         (zlib.compress(BODY), {"Content_Encoding": "deflate"}),
         (bare_deflate(BODY), {"Content_Encoding": "deflate"}),
-        (brotli(BODY), {"Content_Encoding": "br"}),
+        (brotli.compress(BODY), {"Content_Encoding": "br"}),
         (zstandard.compress(BODY), {"Content_Encoding": "zstd"}),
         (chunked(gzip.compress(BODY)), {"Transfer_Encoding": "Chunked", "Content_Encoding": "GZIP"}),
         (gzip.compress(zlib.compress(BODY)), {"Content_Encoding": "deflate, gzip"}),
@@ -382,10 +376,14 @@ def test_a_page_over_the_limit_keeps_its_verdict():
 def test_truncation_keeps_what_is_whole_and_says_where_it_ends(form):
     data = FORMS[form]
     whole = content(index(data))
-    # Where each record is complete: for one-member files that is not visible from outside, so ask for order only.
+    # Where each record is complete, where each has its own member.
     ends = []
     if form in ("plain", "gz per record", "zst per record"):
-        pack = {"plain": bytes, "gz per record": lambda r: gzip.compress(r, mtime=0), "zst per record": zstandard.compress}
+        pack = {
+            "plain": bytes,
+            "gz per record": lambda r: gzip.compress(r, mtime=0),
+            "zst per record": zstandard.compress,
+        }
         end = 0
         for record in RECORDS:
             end += len(pack[form](record))
@@ -401,6 +399,10 @@ def test_truncation_keeps_what_is_whole_and_says_where_it_ends(form):
             # The blank lines that end a plain record are not missed.
             slack = 4 if form == "plain" else 0
             assert len(damaged) == (0 if any(end - slack <= cut <= end for end in ends) else 1), cut
+        if form == "gz one member":
+            there = len(zlib.decompressobj(31).decompress(data[:cut]))
+            lengths = [len(record) for record in RECORDS]
+            assert len(good) >= sum(sum(lengths[: n + 1]) <= there for n in range(len(lengths))), cut
         if damaged:
             assert found[-1] is damaged[0]
             assert "byte" in damaged[0].detail
@@ -419,20 +421,35 @@ def test_damage_costs_one_record(form):
             others = whole[:broken] + whole[broken + 1 :]
             kept = [entry for entry in found if entry[-1] != Reason.BAD_RECORD]
             assert [entry for entry in kept if entry in others] == others
-            # A flip in a field of the gzip header that nothing depends on is no damage.
-            assert len(found) == len(whole)
+            assert len(found) - len(kept) <= 1
 
 
-def test_junk_and_wrong_lengths_cost_one_record():
-    good = [warc(http(page(n)), url=f"http://a.example/{n}") for n in range(2)]
-    short = warc(http(page(5)), Content_Length=30)
-    for middle in (b"junk\n" * 50, short, warc(http(page(5)), Content_Length=10**12), b"\0" * 100_000):
-        for form in (good[0] + middle + good[1], b"".join(map(gzip.compress, (good[0], middle, good[1])))):
-            found = index(form)
-            assert [c.digest for c in captures(found)] == [digest(page(0)), digest(page(1))] or middle == b"junk\n" * 50
-            assert len(bad(found)) == 1
-    padded = gzip.compress(good[0]) + bytes(1000) + gzip.compress(good[1]) + bytes(70_000)
-    assert len(captures(index(padded))) == len(index(padded)) == 2
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress])
+@pytest.mark.parametrize("length", [30, 10**12])
+def test_a_wrong_length_costs_one_record(pack, length):
+    records = [warc(http(page(n)), url=f"http://a.example/{n}") for n in range(3)]
+    records[1] = warc(http(page(1)), url="http://a.example/1", Content_Length=length)
+    found = index(b"".join(map(pack, records)))
+    assert [e.digest if isinstance(e, Capture) else e.reason for e in found] == [
+        digest(page(0)),
+        Reason.BAD_RECORD,
+        digest(page(2)),
+    ]
+    assert found[1].url == "http://a.example/1"
+
+
+def test_junk_after_a_record_means_that_its_length_is_wrong():
+    first, last = (warc(http(page(n)), url=f"http://a.example/{n}") for n in (0, 1))
+    found = index(first + b"junk\n" * 50 + last)
+    assert [e.digest if isinstance(e, Capture) else e.reason for e in found] == [Reason.BAD_RECORD, digest(page(1))]
+
+
+def test_nul_padding_is_no_damage():
+    first, last = (warc(http(page(n)), url=f"http://a.example/{n}") for n in (0, 1))
+    expected = [digest(page(0)), digest(page(1))]
+    for pack in (bytes, gzip.compress):
+        found = index(pack(first) + bytes(1000) + pack(last) + bytes(70_000))
+        assert [entry.digest for entry in found] == expected
 
 
 @settings(max_examples=300, deadline=None)
