@@ -24,6 +24,8 @@ _CHUNK_BYTES: Final = 64 * 2**10
 _OUTPUT_BYTES: Final = 256 * 2**10
 # A zstd frame shows nothing before its first block is whole, which is 128 KiB at most.
 _PROBE_BYTES: Final = 192 * 2**10
+# Chance makes one in 16 MB. A file made of such places would take a minute for each MB, so the search ends after these.
+_MAX_PROBES: Final = 10_000
 
 # URL, IP address, date, type, (ARC 2: four more fields and a file name,) length. Only the URL may hold spaces.
 _ARC_LINE: Final = (
@@ -102,6 +104,7 @@ class ArchiveReader:
     """Reads an archive segment by segment, from its start or from a place that `offset` gave."""
 
     def __init__(self, stream: BinaryIO, start: int = 0) -> None:
+        self._probes_left = _MAX_PROBES
         # Of the member that is open; see the properties of the same names.
         self._damage = ""
         self._corrupt = False
@@ -306,7 +309,7 @@ class ArchiveReader:
 
     def _find_member(self) -> bool:
         """After damage: goes to the next member that begins with a record; False where there is none."""
-        while self._magic:
+        while self._magic and self._probes_left > 0:
             self._look_ahead(_PROBE_BYTES)
             found = self._input.find(self._magic, self._input_at)
             if found < 0:
@@ -322,6 +325,7 @@ class ArchiveReader:
                 self._start_member()
                 return True
             self._input_at += 1
+            self._probes_left -= 1
         return False
 
     def _probe(self) -> bytes:

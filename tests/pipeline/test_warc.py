@@ -526,3 +526,20 @@ def test_a_failing_stream_is_not_a_damaged_archive():
 )
 def test_dates(text, seconds):
     assert parse_date(text) == seconds
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x1f\x8b\x08" * 300_000,
+        b"\x28\xb5\x2f\xfd" * 300_000,
+        b"WARC/1.0\r\nContent-Length: 999999999\r\n\r\n" * 5000,
+        (b"\x1f\x8b\x08\0\0\0\0\0\0\0\0" + b"\x60\xea\x9f\x15" + b"WARC/1.0\r\n") * 50_000,
+        gzip.compress(b"") * 50_000,
+        (b"a:" + b" 1" * 4000 + b"\n") * 300,
+    ],
+    ids=["gzip magic", "zstd magic", "long lengths", "members in members", "empty members", "nearly ARC lines"],
+)
+def test_shapes_made_to_be_slow_are_not(data):
+    assert index(data)
