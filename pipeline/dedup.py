@@ -1,6 +1,6 @@
 """Which documents are copies of one another, and which of them is kept.
 
-Two stages. `candidates` shuffles packed band hashes (Leskovec et al., Mining of Massive Datasets, section 3.4) and
+Two stages. `candidates` shuffles packed band hashes (Leskovec et al., Mining of Massive Datasets, 3.4) and
 pairs the documents that share one; the hash of the whole text takes part as one more band. `clusters` verifies each pair by
 its signatures before it may merge anything, finds connected components, and keeps of each the best document by a
 published order: score descending, text length descending, earliest post, key. Only signatures are read, never text.
@@ -102,7 +102,7 @@ def make_cluster(documents: Sequence[Document]) -> Cluster:
 
 
 def split_of(cluster: bytes, settings: ShardSettings) -> str:
-    """ "train" or "val", by a hash of the cluster, so that no copy of a validation document is in train."""
+    """Either "train" or "val", by a hash of the cluster, so that no copy of a validation document is in train."""
     digest = hashlib.blake2b(cluster, digest_size=8, salt=settings.seed.to_bytes(16, "little")).digest()
     return "val" if int.from_bytes(digest, "big") < settings.val_fraction * 2**64 else "train"
 

@@ -24,7 +24,7 @@ from pipeline.sandbox import Failure, Sandbox
 from pipeline.settings import ExtractSettings
 from pipeline.stage import Part, PartOutput
 from schemas import tables, vocabulary
-from schemas.records import Document, Page, Reason, Rejected
+from schemas.records import Page, Reason, Rejected
 
 STAGE = "documents"
 

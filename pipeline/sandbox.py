@@ -1,4 +1,4 @@
-"""A child process that may hang, swell or crash without harm: CPU-time budget per call, memory limit, one loss per death.
+"""A child process that may hang, swell or crash without harm: a CPU-time budget per call, a memory limit, one loss.
 
 The budget is counted in CPU seconds of the child and enforced by the kernel (ITIMER_PROF with its default action, which
 ends the process even inside a C library), so a slow or busy machine reaches the same verdicts as a fast one. A memory
@@ -11,6 +11,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Self
 
 from pipeline.pool import end_with_parent, fork_server
@@ -142,7 +143,7 @@ def _serve(pipe: Connection, make: Callable[[], Work], cpu_seconds: float, memor
     end_with_parent()
     work = make()
     # What is loaded by now is not the page's doing: the limit is that much more.
-    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     limit = used + memory_mib * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     while True:
