@@ -120,8 +120,8 @@ def main_text(html: str, settings: ExtractSettings) -> tuple[str, str]:
 
 def clean(text: str) -> str:
     """Without control characters and lone surrogates, without endless blanks, of bounded length."""
-    text = _UNPRINTABLE.sub("", text)[:_MAX_TEXT]
-    return _LONG_BLANK.sub(lambda run: run.group()[0], text).strip()
+    text = _LONG_BLANK.sub(lambda run: run.group()[0], _UNPRINTABLE.sub("", text))
+    return text[:_MAX_TEXT].strip()
 
 
 def make_extractor(settings: ExtractSettings) -> Callable[[bytes], bytes]:
