@@ -2,7 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_matrix
+from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 U64 = npt.NDArray[np.uint64]
@@ -20,7 +20,7 @@ def label(a: U64, b: U64) -> tuple[U64, npt.NDArray[np.int64]]:
     vertices, ends = np.unique(np.concatenate([a, b]), return_inverse=True)
     count = len(vertices)
     rows, columns = ends[: len(a)], ends[len(a) :]
-    graph = coo_matrix((np.ones(len(a), np.bool_), (rows, columns)), shape=(count, count))
+    graph = coo_array((np.ones(len(a), np.int32), (rows, columns)), shape=(count, count))
     _, found = connected_components(graph, directed=False)
     # scipy's numbering follows its search order; ours is published.
     _, first, inverse = np.unique(found, return_index=True, return_inverse=True)

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from pipeline import components, minhash, packed, storage
 from pipeline.settings import DedupSettings, ShardSettings
-from pipeline.stage import Part, PartOutput
+from pipeline.stage import Part, PartOutput, TableWriter
 from schemas import tables
 from schemas.records import Document, Reason, Rejected
 
@@ -195,7 +195,7 @@ def _clusters(a: U64, b: U64, suspects: Suspects) -> list[Cluster]:
     return sorted(clusters, key=lambda cluster: cluster.label)
 
 
-def _write_cluster(table: object, cluster: Cluster, suspects: Suspects, output: PartOutput) -> None:
+def _write_cluster(table: TableWriter, cluster: Cluster, suspects: Suspects, output: PartOutput) -> None:
     rows = suspects.rows(np.array([d.id for d in cluster.members], np.uint64))
     similarity = minhash.agreement(suspects.signatures[rows], suspects.signatures[rows[:1]])
     equal = (suspects.text_hashes[rows] == suspects.text_hashes[rows[0]]).all(axis=1)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import msgspec
 import numpy as np
@@ -22,7 +22,7 @@ from trafilatura.utils import load_html
 from pipeline import language, minhash, storage, warc
 from pipeline.sandbox import Failure, Sandbox
 from pipeline.settings import ExtractSettings
-from pipeline.stage import Part, PartOutput
+from pipeline.stage import Part, PartOutput, TableWriter
 from schemas import tables, vocabulary
 from schemas.records import Page, Reason, Rejected
 
@@ -72,8 +72,8 @@ def decode(payload: bytes) -> str:
     except UnicodeDecodeError:
         encoding = detect_encoding(payload, from_html_meta=True)
     if encoding == "utf-8":
-        encoding = detect_encoding(payload) or "utf-8"
-    return payload.decode(encoding, "replace")
+        encoding = detect_encoding(payload)
+    return payload.decode(encoding or "utf-8", "replace")
 
 
 def extract_page(payload: bytes, settings: ExtractSettings) -> Extracted | Dropped:
@@ -193,7 +193,7 @@ def _result(answer: bytes | Failure) -> Extracted | Dropped:
     return Dropped(answer.reason, answer.detail) if isinstance(answer, Failure) else _decode(answer)
 
 
-def _write(table: Any, page: Page, found: Extracted) -> None:
+def _write(table: TableWriter, page: Page, found: Extracted) -> None:
     table.add(
         page.key,
         page.url,

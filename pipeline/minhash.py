@@ -96,4 +96,5 @@ def agreement(a: Signature, b: Signature) -> npt.NDArray[np.float32]:
 
     Unbiased; its standard deviation at similarity s is sqrt(s (1 - s) / 128), 0.044 at 0.5.
     """
-    return (a == b).mean(axis=1, dtype=np.float32)
+    share: npt.NDArray[np.float32] = (a == b).mean(axis=1, dtype=np.float32)
+    return share

@@ -117,7 +117,8 @@ def captures_of(captures: packed.Packed, key: bytes) -> packed.Packed:
     hi, lo = (int.from_bytes(half, "big") for half in (key[:8], key[8:]))
     start, end = (int(np.searchsorted(captures["hi"], np.uint64(hi), side)) for side in ("left", "right"))
     mine = captures[start:end]
-    return mine[mine["lo"] == np.uint64(lo)]
+    found: packed.Packed = mine[mine["lo"] == np.uint64(lo)]
+    return found
 
 
 def choose_capture(captures: packed.Packed, archives: Sequence[str], link: Link) -> Page | Rejected:

@@ -23,7 +23,7 @@ from pipeline.stage import Part, Stage
 from schemas.manifest import StageManifest
 
 
-class FanOut(beam.DoFn):  # type: ignore[misc]
+class FanOut(beam.DoFn):
     """Calls `function(element)`, which returns a list, and emits its items."""
 
     def __init__(self, function: Callable[[Any], list[Any]], workers: int, flags: tuple[str, ...]) -> None:
@@ -50,7 +50,7 @@ class FanOut(beam.DoFn):  # type: ignore[misc]
         """Emit the rest and end the pool."""
         if self._pool is not None:
             for results in self._pool.drain():
-                yield from (WindowedValue(result, MIN_TIMESTAMP, [GlobalWindow()]) for result in results)
+                yield from (WindowedValue(result, MIN_TIMESTAMP, (GlobalWindow(),)) for result in results)
             self._pool.close()
             self._pool = None
 

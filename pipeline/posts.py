@@ -6,6 +6,7 @@ ever pass through an engine's shuffle or have to fit into memory.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -63,7 +64,7 @@ def _write_round(writer: Any, rows: list[tuple[Any, ...]], parts: int) -> None:
     order = np.argsort(owners, kind="stable")
     bounds = np.searchsorted(owners[order], np.arange(parts + 1))
     batch = batch.take(pa.array(order))
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in pairwise(bounds):
         writer.write_batch(batch.slice(start, end - start))
 
 

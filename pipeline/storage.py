@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO
 
 _UNPUBLISHED = ".tmp"  # ending of files that are being written; listings skip them, as their names begin with a dot
 
@@ -87,8 +87,10 @@ def open_binary(path: str) -> BinaryIO:
     from apache_beam.io.filesystem import CompressionTypes
     from apache_beam.io.filesystems import FileSystems
 
-    stream = FileSystems.open(path, "application/octet-stream", compression_type=CompressionTypes.UNCOMPRESSED)
-    return cast(BinaryIO, stream)
+    stream: BinaryIO = FileSystems.open(
+        path, "application/octet-stream", compression_type=CompressionTypes.UNCOMPRESSED
+    )
+    return stream
 
 
 def read_bytes(path: str) -> bytes:

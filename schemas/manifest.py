@@ -1,7 +1,7 @@
 """What a build says about itself: the receipt of one part, the manifest of one stage, the manifest of a corpus.
 
-All are JSON in one canonical form (sorted keys), so that equal facts are equal bytes. Readers treat them as hostile: every
-field is checked for its type, and a file name may not leave its folder.
+All are JSON in one canonical form (sorted keys), so that equal facts are equal bytes. Readers treat them as hostile:
+every field is checked for its type, and a file name may not leave its folder.
 """
 
 import hashlib
@@ -92,7 +92,11 @@ class Receipt:
     @classmethod
     def from_json(cls, data: bytes) -> Self:
         """The receipt in `data`. Raises ManifestError."""
-        d = _object(data)
+        return cls._from_object(read_object(data))
+
+    @classmethod
+    def _from_object(cls, value: object) -> Self:
+        d = _mapping(value, "receipt")
         return cls(
             _text(d, "stage"), _text(d, "part"), _text(d, "fingerprint"), _tally(d.get("tally")), _files(d.get("files"))
         )
@@ -100,13 +104,11 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class StageManifest:
-    """A complete stage: what it was made with, its ledger and its files."""
+    """A complete stage: what it was made with, and the receipts of its parts in their order."""
 
     stage: str
     fingerprint: str
-    parts: int
-    tally: Tally
-    files: tuple[File, ...]
+    receipts: tuple[Receipt, ...]
 
     def to_json(self) -> bytes:
         """Canonical JSON."""
@@ -115,18 +117,23 @@ class StageManifest:
     @classmethod
     def from_json(cls, data: bytes) -> Self:
         """The manifest in `data`. Raises ManifestError."""
-        d = _object(data)
-        return cls(
-            _text(d, "stage"),
-            _text(d, "fingerprint"),
-            _number(d, "parts"),
-            _tally(d.get("tally")),
-            _files(d.get("files")),
-        )
+        d = read_object(data)
+        receipts = tuple(Receipt._from_object(entry) for entry in _list(d.get("receipts"), "receipts"))
+        return cls(_text(d, "stage"), _text(d, "fingerprint"), receipts)
+
+    @property
+    def tally(self) -> Tally:
+        """The ledger of the whole stage."""
+        return add_up(receipt.tally for receipt in self.receipts)
+
+    def digest(self) -> str:
+        """Hex sha256: equal for stages with equal results."""
+        return digest_of(asdict(self))
 
     def named(self, ending: str) -> list[File]:
         """The files whose name ends so, in order of their names."""
-        return sorted((f for f in self.files if f.name.endswith(ending)), key=lambda f: f.name)
+        files = (file for receipt in self.receipts for file in receipt.files)
+        return sorted((file for file in files if file.name.endswith(ending)), key=lambda file: file.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +180,7 @@ class CorpusManifest:
         Raises:
             ManifestError: it is malformed, or its content part does not match its own digest.
         """
-        d = _object(data)
+        d = read_object(data)
         if d.get("format") != CORPUS_FORMAT:
             raise ManifestError(f"format is {d.get('format')!r}, this version reads {CORPUS_FORMAT!r}")
         content = _mapping(d.get("content"), "content")
@@ -197,8 +204,14 @@ def _shard(value: object) -> TokenShard:
     split = _text(d, "split")
     if split not in ("train", "val"):
         raise ManifestError(f"shard split is {split!r}, not 'train' or 'val'")
-    numbers = (_number(d, name) for name in ("documents", "tokens", "bytes"))
-    return TokenShard(_file_name(d), split, *numbers, sha256=_text(d, "sha256"))
+    return TokenShard(
+        name=_file_name(d),
+        split=split,
+        documents=_number(d, "documents"),
+        tokens=_number(d, "tokens"),
+        bytes=_number(d, "bytes"),
+        sha256=_text(d, "sha256"),
+    )
 
 
 def _files(value: object) -> tuple[File, ...]:
@@ -217,7 +230,8 @@ def _tally(value: object) -> Tally:
     )
 
 
-def _object(data: bytes) -> dict[str, Any]:
+def read_object(data: bytes) -> dict[str, Any]:
+    """A JSON object. Raises ManifestError."""
     if len(data) > MAX_BYTES:
         raise ManifestError(f"manifest has {len(data)} bytes, at most {MAX_BYTES} are read")
     try:
