@@ -34,10 +34,8 @@ def run(config: PretrainConfig) -> int:
     if outcome.signal:
         print(f"stopped after step {outcome.step} of {config.train.steps}; the same command continues")
         return 128 + outcome.signal
-    losses = ", ".join(
-        f"{name} {outcome.metrics[name]:.4f}" for name in ("loss", "val_loss") if name in outcome.metrics
-    )
-    print(f"{config.out}: {outcome.step} steps done{losses and f', {losses}'}")
+    losses = "".join(f", {name} {value:.4f}" for name, value in outcome.metrics.items() if name.endswith("loss"))
+    print(f"{config.out}: {outcome.step} steps done{losses}")
     return 0
 
 

@@ -16,9 +16,7 @@ from schemas.vocabulary import END_OF_TEXT
 Documents = Sequence[Sequence[int]]
 
 
-def write_shard(
-    folder: Path, split: str, number: int, documents: Documents, end: Sequence[int] = (END_OF_TEXT,)
-) -> TokenShard:
+def write_shard(folder: Path, split: str, number: int, documents: Documents, end: Sequence[int]) -> TokenShard:
     """One shard whose document i has the key and URL of (split, number, i)."""
     names = [f"{split}/{number}/{i}" for i in range(len(documents))]
     table = pa.record_batch(
@@ -37,11 +35,12 @@ def write_shard(
     return TokenShard(path.name, split, len(documents), tokens, len(data), hashlib.sha256(data).hexdigest())
 
 
-def write_corpus(folder: Path, train: Sequence[Documents], val: Sequence[Documents] = ()) -> Path:
+def write_corpus(
+    folder: Path, train: Sequence[Documents], val: Sequence[Documents] = (), end: Sequence[int] = (END_OF_TEXT,)
+) -> Path:
     """A corpus with one shard for each list of documents."""
-    folder.mkdir(parents=True, exist_ok=True)
     shards = [
-        write_shard(folder, split, number, documents)
+        write_shard(folder, split, number, documents, end)
         for split, parts in (("train", train), ("val", val))
         for number, documents in enumerate(parts)
     ]
@@ -61,14 +60,13 @@ def counting_documents(tokens: int, seed: int, vocabulary: int = 50) -> Document
     return documents
 
 
-@pytest.fixture
-def make_corpus(tmp_path: Path) -> Callable[..., Path]:
-    """write_corpus into a folder of this test."""
-    return lambda train, val=(), name="corpus": write_corpus(tmp_path / name, train, val)
+@pytest.fixture(scope="session")
+def make_corpus(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """write_corpus into a new folder."""
+    return lambda train, val=(), **options: write_corpus(tmp_path_factory.mktemp("corpus"), train, val, **options)
 
 
-@pytest.fixture
-def counting_corpus(tmp_path: Path) -> Path:
-    """Two shards to train on and one to validate, of documents that count."""
-    train = [counting_documents(3000, seed) for seed in (0, 1)]
-    return write_corpus(tmp_path / "corpus", train, [counting_documents(500, 2)])
+@pytest.fixture(scope="session")
+def counting_corpus(make_corpus: Callable[..., Path]) -> Path:
+    """Two shards to train on and one to validate, of documents that count. To read only."""
+    return make_corpus([counting_documents(3000, seed) for seed in (0, 1)], [counting_documents(500, 2)])

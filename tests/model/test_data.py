@@ -1,0 +1,176 @@
+"""Windows, their order, and what is refused."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.data import Batches, Corpus, Windows, permute
+from schemas.manifest import CORPUS_MANIFEST
+from schemas.vocabulary import END_OF_TEXT
+
+documents = st.lists(st.lists(st.integers(0, 50_255), max_size=30), min_size=1, max_size=12)
+corpora = st.lists(documents, min_size=1, max_size=3)
+
+
+@given(st.integers(1, 3000), st.text(max_size=10))
+def test_permute_is_a_bijection(n, key):
+    assert sorted(permute(np.arange(n), n, key).tolist()) == list(range(n))
+
+
+@given(st.integers(1, 2**50), st.text(max_size=5), st.data())
+def test_permute_is_the_same_for_one_index_and_for_many(n, key, data):
+    index = np.array(data.draw(st.lists(st.integers(0, n - 1), min_size=1, max_size=20)))
+    alone = [int(permute(index[i : i + 1], n, key)[0]) for i in range(index.size)]
+    assert permute(index, n, key).tolist() == alone
+    assert 0 <= min(alone) <= max(alone) < n
+
+
+def test_permute_sends_each_index_everywhere_equally_often():
+    n, keys = 7, 3500
+    table = np.stack([permute(np.arange(n), n, f"{key}/0") for key in range(keys)])
+    for index in range(n):
+        counts = np.bincount(table[:, index], minlength=n)
+        chi2 = ((counts - keys / n) ** 2 / (keys / n)).sum()
+        assert chi2 < 22.5, counts  # 6 degrees of freedom: p = 0.001
+
+
+def test_permute_leaves_no_trace_of_neighbourhood():
+    n = 100_000
+    order = permute(np.arange(n), n, "1337/0").astype(float)
+    for lag in (1, 2, 64):
+        assert abs(np.corrcoef(order[:-lag], order[lag:])[0, 1]) < 0.015  # 4.7 standard deviations
+
+
+@given(corpora, st.integers(1, 20))
+@settings(max_examples=40, deadline=None)
+def test_windows_are_slices_of_the_shards(make_corpus, shards, length):
+    windows = Windows(Corpus.open(make_corpus(shards)), "train", length)
+    expected, unused = [], 0
+    for shard in shards:
+        stream = [token for document in shard for token in (*document, END_OF_TEXT)]
+        starts = range(0, len(stream) - length, length)
+        expected += [stream[i : i + length + 1] for i in starts]
+        unused += len(stream) - (starts[-1] + length + 1 if starts else 0)
+    assert windows.read(np.arange(len(windows))).tolist() == expected
+    assert windows.unused_tokens == unused
+
+
+@given(corpora, st.integers(1, 20))
+@settings(max_examples=20, deadline=None)
+def test_a_window_names_its_documents(make_corpus, shards, length):
+    windows = Windows(Corpus.open(make_corpus(shards)), "train", length)
+    owners = []
+    for number, shard in enumerate(shards):
+        stream = [i for i, document in enumerate(shard) for _ in range(len(document) + 1)]
+        for start in range(0, len(stream) - length, length):
+            rows = sorted(set(stream[start : start + length + 1]))
+            owners.append([f"http://example.com/train/{number}/{row}" for row in rows])
+    assert [[url for _, url in windows.documents_of(window)] for window in range(len(windows))] == owners
+
+
+@given(rows=st.integers(1, 40), seed=st.integers(0, 2**40), epochs=st.integers(1, 3))
+@settings(max_examples=25, deadline=None)
+def test_every_window_once_an_epoch(counting_corpus, rows, seed, epochs):
+    windows = Windows(Corpus.open(counting_corpus), "train", 64)
+    n = len(windows)
+    batches = Batches(windows, 64 * rows, seed)
+    seen = np.concatenate([batches.windows_at(step) for step in range(-(-n * epochs // rows))])
+    orders = [seen[epoch * n : (epoch + 1) * n].tolist() for epoch in range(epochs)]
+    for order in orders:
+        assert sorted(order) == list(range(n))
+    assert len({tuple(order) for order in orders}) == epochs
+
+
+@given(step=st.integers(0, 10**9), world=st.integers(1, 9), rows=st.integers(1, 12))
+@settings(max_examples=25, deadline=None)
+def test_a_batch_does_not_depend_on_the_number_of_ranks(counting_corpus, step, world, rows):
+    batches = Batches(Windows(Corpus.open(counting_corpus), "train", 64), 64 * rows, seed=3)
+    whole = batches.batch(step)
+    assert whole.shape == (rows, 65)
+    assert whole.dtype == np.int64
+    for rank in range(world):
+        assert np.array_equal(batches.batch(step, rank, world), whole[rank::world])
+
+
+def test_shards_are_not_copied(counting_corpus):
+    before = pa.total_allocated_bytes()
+    windows = Windows(Corpus.open(counting_corpus), "train", 64)
+    assert pa.total_allocated_bytes() == before
+    assert not any(shard.tokens.flags.owndata for shard in windows.shards)
+
+
+@pytest.mark.parametrize("batch_tokens", [0, 63, 65, 100])
+def test_batches_are_whole_windows(counting_corpus, batch_tokens):
+    with pytest.raises(ValueError, match=f"batch_tokens is {batch_tokens}, not a multiple of n_ctx 64; the nearest is"):
+        Batches(Windows(Corpus.open(counting_corpus), "train", 64), batch_tokens, 0)
+
+
+def test_a_split_without_a_window_is_refused(make_corpus):
+    corpus = Corpus.open(make_corpus([[[1, 2, 3]]]))
+    with pytest.raises(ValueError, match="split 'train' has 4 tokens in 1 shards"):
+        Batches(Windows(corpus, "train", 64), 64, 0)
+    with pytest.raises(ValueError, match="split 'val' has 0 tokens in 0 shards"):
+        Batches(Windows(corpus, "val", 64), 64, 0)
+
+
+def test_windows_outside_the_split_are_refused(counting_corpus):
+    windows = Windows(Corpus.open(counting_corpus), "train", 64)
+    for window in (-1, len(windows)):
+        with pytest.raises(IndexError, match=str(window)):
+            windows.read(np.array([window]))
+
+
+class TestRefuses:
+    """A corpus that is not what its manifest says."""
+
+    def test_no_manifest(self, tmp_path):
+        with pytest.raises(ValueError, match=r"manifest\.json is missing: give the folder"):
+            Corpus.open(tmp_path)
+
+    def test_edited_manifest(self, make_corpus):
+        folder = make_corpus([[[1, 2, 3]]])
+        manifest = json.loads((folder / CORPUS_MANIFEST).read_text())
+        manifest["content"]["shards"][0]["tokens"] += 1
+        (folder / CORPUS_MANIFEST).write_text(json.dumps(manifest))
+        with pytest.raises(ValueError, match="it was edited"):
+            Corpus.open(folder)
+
+    def test_missing_shard(self, make_corpus):
+        folder = make_corpus([[[1, 2, 3]]])
+        (folder / "train-00000.arrow").unlink()
+        with pytest.raises(ValueError, match=r"train-00000\.arrow is missing, the manifest says \d+ bytes"):
+            Corpus.open(folder)
+
+    def test_shard_of_another_size(self, make_corpus):
+        folder = make_corpus([[[1, 2, 3]]])
+        with (folder / "train-00000.arrow").open("ab") as file:
+            file.write(b"x")
+        with pytest.raises(ValueError, match=r"train-00000\.arrow has \d+ bytes"):
+            Corpus.open(folder)
+
+    @pytest.mark.parametrize("end", [(), (7,), (END_OF_TEXT, 7)])
+    def test_document_without_end_of_text(self, make_corpus, end):
+        corpus = Corpus.open(make_corpus([[[1, 2, 3], [4]]], end=end))
+        with pytest.raises(ValueError, match=f"document 0 does not end with token {END_OF_TEXT}"):
+            Windows(corpus, "train", 2)
+
+    def test_empty_document_behind_a_closed_one(self, make_corpus):
+        corpus = Corpus.open(make_corpus([[[1, END_OF_TEXT], []]], end=()))
+        with pytest.raises(ValueError, match="document 1 does not end"):
+            Windows(corpus, "train", 2)
+
+    def test_token_outside_the_vocabulary(self, make_corpus):
+        windows = Windows(Corpus.open(make_corpus([[[1, 2, 3, 60_000, 5]]])), "train", 2)
+        with pytest.raises(ValueError, match=r"train-00000\.arrow has token 60000"):
+            windows.read(np.arange(len(windows)))
+
+    def test_bytes_that_are_no_arrow_file(self, make_corpus):
+        folder = make_corpus([[[1, 2, 3]]])
+        path = folder / "train-00000.arrow"
+        path.write_bytes(bytes(path.stat().st_size))
+        with pytest.raises(ValueError, match=r"train-00000\.arrow is no token shard"):
+            Windows(Corpus.open(folder), "train", 2)

@@ -1,0 +1,208 @@
+"""Training end to end: the loss falls, and a run that is killed anywhere ends as if it had not been."""
+
+import fcntl
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from model import checkpoint
+from model.settings import GPT2Config, TrainSettings
+from model.trainer import LOG, train
+
+CONFIG = GPT2Config(n_layer=1, n_head=2, n_embd=16, n_ctx=16)
+SETTINGS = TrainSettings(
+    steps=12,
+    batch_tokens=128,
+    micro_batch=4,
+    lr=1e-2,
+    warmup=2,
+    eval_every=5,
+    eval_windows=6,
+    checkpoint_every=4,
+    device="cpu",
+)
+
+
+def log_of(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / LOG).read_text().splitlines()]
+
+
+def without_time(log):
+    return [{name: value for name, value in line.items() if name != "tokens_per_second"} for line in log]
+
+
+@pytest.fixture(scope="module")
+def finished(counting_corpus, tmp_path_factory):
+    run = tmp_path_factory.mktemp("finished")
+    train(counting_corpus, run, CONFIG, SETTINGS)
+    return run
+
+
+def test_log_has_each_step_once(finished):
+    log = log_of(finished)
+    assert [line["step"] for line in log] == list(range(1, 13))
+    assert [line["tokens"] for line in log] == [128 * step for step in range(1, 13)]
+    assert [line["step"] for line in log if "val_loss" in line] == [5, 10, 12]
+    assert log[0]["loss"] == pytest.approx(10.82, abs=0.05)  # ln 50,257
+    assert [path.name for path in sorted(finished.glob("checkpoint-*"))] == [
+        "checkpoint-00000008",
+        "checkpoint-00000012",
+    ]
+
+
+def test_the_loss_falls(counting_corpus, tmp_path):
+    settings = replace(SETTINGS, steps=60, micro_batch=8, lr=3e-2, eval_every=30, checkpoint_every=0)
+    outcome = train(counting_corpus, tmp_path, CONFIG, settings)
+    assert (outcome.step, outcome.signal) == (60, 0)
+    # Documents count upwards in 50 tokens: guessing among those 50 costs ln 50 = 3.9.
+    assert outcome.metrics["loss"] < 3.0
+    assert outcome.metrics["val_loss"] < 3.0
+
+
+def test_a_finished_run_has_nothing_to_do(finished, counting_corpus):
+    before = (finished / LOG).read_bytes()
+    outcome = train(counting_corpus, finished, CONFIG, SETTINGS)
+    assert (outcome.step, outcome.metrics) == (12, {})
+    assert (finished / LOG).read_bytes() == before
+
+
+@pytest.mark.parametrize("micro_batch", [1, 3, 8])
+def test_micro_batches_change_rounding_only(finished, counting_corpus, tmp_path, micro_batch):
+    train(counting_corpus, tmp_path, CONFIG, replace(SETTINGS, micro_batch=micro_batch))
+    for ours, theirs in zip(log_of(tmp_path), log_of(finished), strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
+        assert ours["grad_norm"] == pytest.approx(theirs["grad_norm"], rel=1e-3)
+        if "val_loss" in theirs:
+            assert ours["val_loss"] == pytest.approx(theirs["val_loss"], rel=1e-4)
+
+
+class TestRefuses:
+    """What does not fit together, by name."""
+
+    @pytest.mark.parametrize(
+        ("config", "settings", "message"),
+        [
+            (CONFIG, replace(SETTINGS, lr=0.5), r"train\.lr is 0\.5, the run in .* has 0\.01"),
+            (CONFIG, replace(SETTINGS, steps=13), r"train\.steps is 13"),
+            (replace(CONFIG, n_layer=2), SETTINGS, r"model\.n_layer is 2"),
+        ],
+    )
+    def test_another_configuration(self, finished, counting_corpus, config, settings, message):
+        with pytest.raises(ValueError, match=message):
+            train(counting_corpus, finished, config, settings)
+
+    def test_an_edited_corpus(self, finished, make_corpus):
+        other = make_corpus([[[1, 2, 3] * 200]], [[[1, 2, 3] * 20]])
+        with pytest.raises(ValueError, match=r"content_sha256 .* was trained on"):
+            train(other, finished, CONFIG, SETTINGS)
+
+    def test_a_run_that_another_process_trains(self, counting_corpus, tmp_path):
+        with (tmp_path / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with pytest.raises(ValueError, match="is in use by another process"):
+                train(counting_corpus, tmp_path, CONFIG, SETTINGS)
+
+    def test_a_validation_split_without_a_window(self, make_corpus, tmp_path):
+        corpus = make_corpus([[[1, 2, 3] * 200]], [[[1, 2, 3]]])
+        with pytest.raises(ValueError, match=r"has 4 tokens, one window takes 17: .*--train\.eval-every 0"):
+            train(corpus, tmp_path, CONFIG, SETTINGS)
+        outcome = train(corpus, tmp_path, CONFIG, replace(SETTINGS, eval_every=0, steps=1))
+        assert "val_loss" not in outcome.metrics
+
+    def test_a_vocabulary_that_is_too_small(self, counting_corpus, tmp_path):
+        with pytest.raises(ValueError, match="n_vocab is 50256"):
+            train(counting_corpus, tmp_path, replace(CONFIG, n_vocab=50_256), SETTINGS)
+
+    def test_an_unknown_device(self, counting_corpus, tmp_path):
+        with pytest.raises(ValueError, match="device 'gpu' can't be used"):
+            train(counting_corpus, tmp_path, CONFIG, replace(SETTINGS, device="gpu"))
+
+    def test_a_loss_that_is_no_number(self, counting_corpus, tmp_path):
+        with pytest.raises(ValueError, match=r"gradient norm .* last checkpoint at 0\. Lower lr"):
+            train(counting_corpus, tmp_path, CONFIG, replace(SETTINGS, lr=1e30, warmup=0, clip=0.0))
+
+
+def test_where_and_how_often_may_change(counting_corpus, tmp_path):
+    train(counting_corpus, tmp_path, CONFIG, SETTINGS)
+    train(counting_corpus, tmp_path, CONFIG, replace(SETTINGS, checkpoint_every=1, keep=1, micro_batch=1))
+
+
+class Command:
+    """`webtext pretrain` in a process of its own. Dropout is on, so that its random masks have to be resumed too."""
+
+    STEPS = 40
+
+    def __init__(self, corpus: Path, run: Path):
+        self.run = run
+        flags = {
+            "data": corpus, "out": run, "model.n-layer": 2, "model.n-head": 2, "model.n-embd": 8, "model.n-ctx": 8,
+            "model.dropout": 0.1, "train.steps": self.STEPS, "train.batch-tokens": 32, "train.micro-batch": 3,
+            "train.warmup": 5, "train.lr": 0.01, "train.eval-every": 9, "train.eval-windows": 4,
+            "train.checkpoint-every": 7, "train.device": "cpu",
+        }  # fmt: skip
+        self.args = [sys.executable, "-m", "jobs.cli", "pretrain", *(f"--{name}={flags[name]}" for name in flags)]
+
+    def start(self) -> subprocess.Popen[bytes]:
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        return subprocess.Popen(self.args, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def stop_at(self, step: int, number: signal.Signals) -> int:
+        """Start, send the signal once the log has the step; returns the exit status."""
+        process = self.start()
+        log = self.run / LOG
+        while process.poll() is None:
+            if log.exists() and log.read_bytes().count(b"\n") >= step:
+                process.send_signal(number)
+                break
+            time.sleep(0.001)
+        return process.wait(60)
+
+    def finish(self) -> None:
+        assert self.start().wait(60) == 0
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(counting_corpus, tmp_path_factory):
+    command = Command(counting_corpus, tmp_path_factory.mktemp("uninterrupted") / "run")
+    command.finish()
+    return command.run
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return checkpoint.load_model(checkpoint.latest(run), torch.device("cpu")).state_dict()
+
+
+def assert_equal_runs(run: Path, other: Path):
+    assert without_time(log_of(run)) == without_time(log_of(other))
+    ours, theirs = weights(run), weights(other)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_killed_run_ends_bit_for_bit_the_same(uninterrupted, counting_corpus, tmp_path):
+    command = Command(counting_corpus, tmp_path / "run")
+    for step in sorted(random.sample(range(1, Command.STEPS - 10), 2)):
+        print(f"kill at {step}")  # pytest shows it when the test fails
+        # A test that is held up may look when the run is over: then there is nothing to kill, and nothing to repeat.
+        assert command.stop_at(step, signal.SIGKILL) in (-signal.SIGKILL, 0)
+    command.finish()
+    assert_equal_runs(command.run, uninterrupted)
+
+
+def test_a_signal_saves_and_leaves(uninterrupted, counting_corpus, tmp_path):
+    command = Command(counting_corpus, tmp_path / "run")
+    for number, after in ((signal.SIGTERM, 1), (signal.SIGINT, 15)):
+        assert command.stop_at(after, number) == 128 + number
+        step = checkpoint.latest(command.run).state.step
+        assert after <= step < Command.STEPS
+        assert log_of(command.run)[-1]["step"] == step
+    command.finish()
+    assert_equal_runs(command.run, uninterrupted)
