@@ -1,0 +1,141 @@
+"""`webtext why`: tell what became of one URL, and why."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:  # loaded when the job runs: pyarrow and the rest of the pipeline take a second
+    from pipeline.story import Capture, Post, Story
+
+
+@dataclass(frozen=True)
+class WhyConfig:
+    """Tell what became of URLs: posts, captures, extraction, copies, place in the corpus, and the verdict.
+
+    Exit status 0 if the build knows every one of them, else 1. An unfinished build tells what it knows so far.
+    """
+
+    urls: tyro.conf.Positional[tuple[str, ...]]
+    """URLs in any spelling."""
+    work: str
+    """Folder of the build, as given to `webtext build`."""
+    json: bool = False
+    """One JSON object for each URL, one a line, instead of text."""
+
+    def __post_init__(self) -> None:
+        """Refuse an empty question."""
+        if not self.urls:
+            raise ValueError("no URL to tell of: give one or more")
+
+
+def run(config: WhyConfig) -> int:
+    """Print the story of each URL."""
+    from pipeline.story import Build, tell
+
+    build = Build(config.work)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+    known = True
+    for url in config.urls:
+        story = tell(build, url)
+        known &= story.known
+        if config.json:
+            print(json.dumps(story.to_object(), ensure_ascii=False))
+        else:
+            console.print(_render(story), "")
+    return 0 if known else 1
+
+
+def _render(story: "Story") -> Table:
+    """A story on one screen: a label for each step that the URL came to, and the verdict."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row("asked", Text(story.asked, "bold", overflow="fold"))
+    if story.url:
+        page = story.link.url if story.link else story.url
+        if page != story.asked:
+            grid.add_row("page", Text(page, overflow="fold"))
+        grid.add_row("key", story.key)
+    if story.posts:
+        grid.add_row("posts", _posts(story.posts))
+    _refusals(grid, "posts", story)
+    if story.link:
+        rule = "the best post counts" if story.link.rule == "per-post" else "all posts count together"
+        grid.add_row("link", f"score {story.link.score}: {rule}, at least {story.link.threshold} wanted")
+    _refusals(grid, "links", story)
+    if story.captures:
+        grid.add_row("captures", _captures(story.captures))
+        if story.captures_found > len(story.captures):
+            grid.add_row("", f"and {story.captures_found - len(story.captures)} more")
+    _refusals(grid, "pages", story)
+    if story.text:
+        text = story.text
+        figures = (
+            f"{text.tokens:,} tokens, {text.characters:,} characters, English with {text.language_probability:.2f}"
+        )
+        grid.add_row("document", Text(f"{figures}\n{text.title}", overflow="fold"))
+    _refusals(grid, "documents", story)
+    if story.copy_of:
+        grid.add_row("copy of", Text(f"{story.copy_of.url}  similarity {story.copy_of.similarity:.2f}"))
+    for number, copy in enumerate(story.copies):
+        grid.add_row("" if number else "displaced", Text(f"{copy.url}  similarity {copy.similarity:.2f}"))
+    if story.place:
+        place = story.place
+        grid.add_row(
+            "corpus", f"{place.shard}, row {place.row:,}, {place.tokens:,} tokens from token {place.offset:,} on"
+        )
+    colour = {"kept": "green", "undecided": "yellow", "not_linked": "yellow"}.get(story.verdict, "red")
+    grid.add_row("verdict", Text.assemble((story.verdict, f"bold {colour}"), f"  {story.explanation}"))
+    return grid
+
+
+def _refusals(grid: Table, stage: str, story: "Story") -> None:
+    """What the stage refused, under the name of what it refuses."""
+    for refusal in story.refusals:
+        if refusal.stage == stage:
+            grid.add_row("refused", Text.assemble((refusal.reason, "red"), f"  {refusal.detail}"))
+
+
+def _posts(posts: Sequence["Post"]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for _ in range(4):
+        table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, overflow="ellipsis")
+    for post in posts:
+        if not post.id:
+            table.add_row("in a URL list")
+            continue
+        points = f"{post.score:,} point{'' if post.score == 1 else 's'}"
+        table.add_row(
+            post.id, _date(post.created_utc), Text(points), Text(f"r/{post.subreddit}"), Text(post.title, "dim")
+        )
+    return table
+
+
+def _captures(captures: Sequence["Capture"]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for _ in range(3):
+        table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for capture in captures:
+        state: Text = Text("chosen", "green") if capture.chosen else Text(capture.verdict or "usable")
+        archive = capture.archive.rsplit("/", 1)[-1]
+        table.add_row(
+            _date(capture.captured_utc),
+            f"{capture.status} {capture.content_type}",
+            state,
+            Text(f"{archive} at byte {capture.offset:,}", overflow="fold"),
+        )
+    return table
+
+
+def _date(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")

@@ -1,0 +1,355 @@
+"""What became of one URL: its records out of the tables of every stage of a build, and one verdict.
+
+Nothing is computed again: what a stage wrote is what is told. The tables of links, pages, documents and decisions are
+partitioned by link key, so one part of each is read; posts, their refusals and captures lie by input file, so all of
+them are searched, with the columns and rows that are not needed left out.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline import packed, posts, shards, storage, urls
+from pipeline.corpus import CLAIM, CORPUS, FLOW
+from pipeline.stage import MANIFEST
+from schemas import tables
+from schemas.manifest import ManifestError, StageManifest, read_object
+from schemas.records import Reason
+
+KEPT: Final = "kept"
+NOT_LINKED: Final = "not_linked"
+NOT_A_URL: Final = "not_a_url"
+UNDECIDED: Final = "undecided"
+
+EXPLANATIONS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        KEPT: "The document is in the corpus.",
+        NOT_LINKED: "No post and no list names this URL.",
+        NOT_A_URL: "This is no URL that a link could have, and no post gave it as one.",
+        UNDECIDED: "The build has not come so far.",
+        Reason.BAD_LINE: "The line of the dump is damaged: it is no JSON, or a field has an impossible type.",
+        Reason.BAD_URL: "What was posted is no absolute http or https URL.",
+        Reason.SELF_POST: "The post is a text on Reddit itself and links nowhere.",
+        Reason.OVER_18: "The post is marked as not safe for work.",
+        Reason.AFTER_CUTOFF: "The URL was posted only after the last day that counts.",
+        Reason.WIKIPEDIA: "Wikipedia is left out, because many test sets are made from it.",
+        Reason.BLOCKED_DOMAIN: "The site is on the list of domains that are left out.",
+        Reason.BLOCKED_FILE_TYPE: "The path ends like a file that holds no page of text.",
+        Reason.DUPLICATE_POST: "The same post was read twice, for example from two dumps, and counts once.",
+        Reason.BELOW_SCORE: "Too few people voted for it: the karma is below the threshold.",
+        Reason.BAD_RECORD: "The record of the web archive is damaged.",
+        Reason.NOT_A_RESPONSE: "The record of the web archive is not a server's answer.",
+        Reason.NO_PAGE: "The web archives have no capture of it.",
+        Reason.HTTP_STATUS: "The server answered with an error or a redirect instead of a page.",
+        Reason.NOT_HTML: "What the server sent is not HTML.",
+        Reason.EMPTY_PAGE: "The server sent an empty page.",
+        Reason.PAGE_TOO_LARGE: "The page has more bytes than are read of one page.",
+        Reason.PAGE_TOO_COMPLEX: "The markup of the page is too large to be parsed in good time.",
+        Reason.PAGE_UNREADABLE: "The page's record in the archive could not be read back.",
+        Reason.EXTRACT_TIMEOUT: "Extraction took more processor time than one page may have.",
+        Reason.EXTRACT_MEMORY: "Extraction took more memory than one page may have.",
+        Reason.EXTRACT_CRASH: "Extraction crashed on this page, alone in its process.",
+        Reason.NO_TEXT: "No main text was found on the page.",
+        Reason.NOT_ENGLISH: "The text is probably not English.",
+        Reason.TOO_SHORT: "The text has fewer tokens than a document needs.",
+        Reason.EXACT_DUPLICATE: "The text is the same, letter by letter, as that of a document that is kept.",
+        Reason.NEAR_DUPLICATE: "The text is nearly that of a document that is kept.",
+    }
+)
+"""A sentence for people, by verdict: one for every Reason and for each verdict that is none."""
+
+_CAPTURES = 10  # captures told of one URL
+_URL = 2048  # characters of a URL that rejected tables keep
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """One post that passed the rules for posts."""
+
+    id: str
+    subreddit: str
+    score: int
+    created_utc: int
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One row of a rejected table."""
+
+    stage: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkScore:
+    """The link that the posts made."""
+
+    url: str  # may differ from the one asked for in scheme, www. or last slash
+    score: int
+    rule: str
+    threshold: int
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """One response of the URL in the archives."""
+
+    captured_utc: int
+    status: int
+    content_type: str
+    verdict: str  # a Reason, or "" for one that can be a page
+    archive: str
+    offset: int
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What extraction made of the page."""
+
+    title: str
+    characters: int
+    tokens: int  # without end-of-text
+    language_probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Another document of the cluster, and its similarity to the kept one."""
+
+    url: str
+    similarity: float
+    reason: str  # a Reason, or "" for the kept document
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the document stands in the corpus."""
+
+    shard: str  # file name in the corpus folder
+    split: str
+    row: int
+    offset: int  # of its first token in the shard's token stream
+    tokens: int  # end-of-text included
+
+
+@dataclass(slots=True)
+class Story:
+    """All that a build knows of one URL. The fields of its JSON form have these names."""
+
+    asked: str
+    url: str = ""  # canonical; "" if it can't be parsed
+    key: str = ""  # hex
+    verdict: str = UNDECIDED
+    explanation: str = ""
+    known: bool = False  # whether a post, a list or an archive has it
+    posts: list[Post] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)  # in the order of the stages
+    link: LinkScore | None = None
+    captures: list[Capture] = field(default_factory=list)  # the best first, at most ten
+    captures_found: int = 0
+    text: Text | None = None
+    copy_of: Copy | None = None
+    copies: list[Copy] = field(default_factory=list)  # that this document displaced
+    place: Place | None = None
+    stages_missing: list[str] = field(default_factory=list)  # which have not finished
+
+    def to_object(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return asdict(self)
+
+
+class Build:
+    """The work directory of a build, finished or not."""
+
+    def __init__(self, work: str) -> None:
+        """Open it.
+
+        Raises:
+            FileNotFoundError: no build has ever begun there.
+            ManifestError: its build.json is damaged.
+        """
+        claim = storage.join(work, CLAIM)
+        if not storage.exists(claim):
+            raise FileNotFoundError(f"{work} is no work directory of a build: it has no {CLAIM}")
+        self.work = work
+        self.settings = read_object(storage.read_bytes(claim))
+        self.parts: int = self.settings["parts"]
+        self.archives = [identity.rsplit(" ", 2)[0] for identity in self.settings["input archives"]]
+        self._stages: dict[str, StageManifest | None] = {}
+
+    def stage(self, name: str) -> StageManifest | None:
+        """The manifest of a stage, or None if it has not finished."""
+        if name not in self._stages:
+            try:
+                data = storage.read_bytes(storage.join(self.work, name, MANIFEST))
+                self._stages[name] = StageManifest.from_json(data)
+            except (OSError, ManifestError):
+                self._stages[name] = None
+        return self._stages[name]
+
+    def files(self, stage: str, ending: str) -> list[str]:
+        """Paths of a finished stage's files with this ending; none before."""
+        manifest = self.stage(stage)
+        return (
+            [] if manifest is None else [storage.join(self.work, stage, file.name) for file in manifest.named(ending)]
+        )
+
+    def part(self, stage: str, ordinal: int, ending: str) -> list[str]:
+        """The one file of this part, or none if the stage has not finished."""
+        return self.files(stage, ending)[ordinal : ordinal + 1]
+
+
+def tell(build: Build, asked: str) -> Story:
+    """The story of one URL."""
+    story = Story(asked, stages_missing=[name for name in (*FLOW, "captures") if build.stage(name) is None])
+    try:
+        story.url = urls.canonicalize(asked)
+    except ValueError as error:
+        story.refusals = list(_refusals(build, None, asked))
+        story.known = bool(story.refusals)
+        story.verdict = Reason.BAD_URL if story.known else NOT_A_URL
+        story.explanation = f"{EXPLANATIONS[story.verdict]} It {error}."
+        return story
+    key = urls.link_key(story.url)
+    story.key = key.hex()
+    hi, _ = packed.split_keys([key])
+    ordinal = int(packed.part_of(hi, build.parts)[0])
+    story.refusals = list(_refusals(build, key, asked))
+    _tell_posts(build, story, key, ordinal)
+    _tell_captures(build, story, key, ordinal)
+    split = _tell_document(build, story, key, ordinal)
+    _tell_copies(build, story, key)
+    if split:
+        story.place = _place(build, key, ordinal, split)
+    story.known = bool(story.posts or story.refusals or story.captures)
+    story.verdict, story.explanation = _verdict(story, split)
+    return story
+
+
+def _is(column: str, key: bytes) -> pc.Expression:
+    return pc.field(column) == pa.scalar(key, tables.KEY)
+
+
+def _rows(path: str, columns: list[str], where: pc.Expression) -> list[dict[str, Any]]:
+    with storage.open_binary(path) as stream:
+        rows: list[dict[str, Any]] = pq.read_table(stream, columns=columns, filters=where).to_pylist()
+        return rows
+
+
+def _refusals(build: Build, key: bytes | None, asked: str) -> Iterator[Refusal]:
+    """Every rejected row of the URL. A row without a key is known by the URL as it was posted."""
+    where = (pc.field("key") == b"") & (pc.field("url") == asked[:_URL])
+    if key is not None:
+        where |= pc.field("key") == key
+    for stage in FLOW[:-1]:  # shards lose nothing
+        for path in build.files(stage, ".rejected.parquet"):
+            for row in _rows(path, ["stage", "reason", "detail"], where):
+                yield Refusal(**row)
+
+
+def _tell_posts(build: Build, story: Story, key: bytes, ordinal: int) -> None:
+    columns = list(Post.__dataclass_fields__)
+    for path in build.part("links", ordinal, ".links.parquet"):
+        for row in _rows(path, ["url", "score", "posts"], _is("key", key)):
+            story.posts = [Post(**post) for post in row["posts"]]
+            rule, threshold = build.settings["links.score_rule"], build.settings["links.score"]
+            story.link = LinkScore(row["url"], row["score"], rule, threshold)
+    if story.link is None:  # refused, or not merged yet: the posts are where they were read to
+        found: list[Post] = []
+        for path in build.files("posts", ".posts.arrow"):
+            for batch in posts.read_part(path, ordinal, build.parts):
+                mine = batch.filter(pc.equal(batch.column("key"), pa.scalar(key, tables.KEY)))
+                found += [Post(**post) for post in mine.select(columns).to_pylist()]
+        story.posts = sorted(set(found), key=lambda post: (post.created_utc, post.id))
+
+
+def _tell_captures(build: Build, story: Story, key: bytes, ordinal: int) -> None:
+    chosen: tuple[str, int] | None = None
+    for path in build.part("pages", ordinal, ".pages.parquet"):
+        for row in _rows(path, ["archive", "offset"], _is("key", key)):
+            chosen = row["archive"], row["offset"]
+    columns = ["captured_utc", "status", "content_type", "verdict", "offset"]
+    found = [
+        Capture(**row, archive=archive, chosen=(archive, row["offset"]) == chosen)
+        for archive, path in zip(build.archives, build.files("captures", ".captures.parquet"), strict=False)
+        for row in _rows(path, columns, _is("key", key))
+    ]
+    posted = min((post.created_utc for post in story.posts), default=0)
+    found.sort(key=lambda c: (not c.chosen, c.verdict != "", abs(c.captured_utc - posted), c.archive, c.offset))
+    story.captures, story.captures_found = found[:_CAPTURES], len(found)
+
+
+def _tell_document(build: Build, story: Story, key: bytes, ordinal: int) -> str:
+    """Tell the document, and return the split that it is in, if any."""
+    for path in build.part("documents", ordinal, ".documents.parquet"):
+        columns = ["title", "length", "token_count", "language_probability"]
+        for row in _rows(path, columns, _is("key", key)):
+            story.text = Text(row["title"], row["length"], row["token_count"], row["language_probability"])
+            with storage.open_binary(path) as stream:
+                keys = pq.read_table(stream, columns=["key"])["key"]
+            at = pc.index(keys, pa.scalar(key, tables.KEY)).as_py()
+            for decisions in build.part("clusters", ordinal, ".decisions.parquet"):
+                with storage.open_binary(decisions) as stream:
+                    return str(pq.read_table(stream, columns=["split"])["split"][at].as_py())
+    return ""
+
+
+def _tell_copies(build: Build, story: Story, key: bytes) -> None:
+    columns = ["key", "url", "kept", "kept_url", "similarity", "reason"]
+    for path in build.files("clusters", ".clusters.parquet"):
+        for row in _rows(path, columns, _is("key", key) | _is("kept_key", key)):
+            if row["key"] != key:
+                story.copies.append(Copy(row["url"], row["similarity"], row["reason"]))
+            elif not row["kept"]:
+                story.copy_of = Copy(row["kept_url"], row["similarity"], row["reason"])
+
+
+def _place(build: Build, key: bytes, ordinal: int, split: str) -> Place | None:
+    """The row of the document in its shard: each shard takes a range of the documents parts, see shards.shard_parts."""
+    manifest = build.stage(shards.STAGE)
+    if manifest is None:
+        return None
+    names = [receipt.part for receipt in manifest.receipts if receipt.part.startswith(f"{split}-")]
+    starts = [build.parts * number // len(names) for number in range(len(names))]
+    name = names[max(number for number, start in enumerate(starts) if start <= ordinal)] + shards.TOKENS
+    path = storage.join(build.work, CORPUS, name)
+    with storage.open_binary(path) as stream, pa.ipc.open_file(stream) as reader:
+        batch = reader.get_batch(0)
+    row = pc.index(batch.column("key"), pa.scalar(key, tables.KEY)).as_py()
+    if row < 0:
+        raise ValueError(f"{path} has no document with key {key.hex()}, which stage clusters kept: build it again")
+    start, end = batch.column("tokens").offsets[row : row + 2].to_pylist()
+    return Place(name, split, row, start, end - start)
+
+
+def _verdict(story: Story, split: str) -> tuple[str, str]:
+    """The end of the story: a verdict and its sentence."""
+    if story.place:
+        return KEPT, f"The document is in the {story.place.split} split of the corpus."
+    reached = {
+        "posts": bool(story.posts),
+        "links": story.link is not None,
+        "pages": any(capture.chosen for capture in story.captures),
+        "documents": story.text is not None,
+        "clusters": split != "",
+        "shards": False,
+    }
+    stopped = next(stage for stage in FLOW if not reached[stage])
+    if stopped in story.stages_missing:
+        return UNDECIDED, f"{EXPLANATIONS[UNDECIDED]} Stage {stopped} has not finished."
+    final = [refusal.reason for refusal in story.refusals if refusal.stage == stopped]
+    if stopped == "posts" and not final:
+        archived = " It is in the archives, though." if story.captures else ""
+        return NOT_LINKED, EXPLANATIONS[NOT_LINKED] + archived
+    final = [reason for reason in final if reason != Reason.DUPLICATE_POST] or final
+    if not final:
+        raise ValueError(f"{story.url} came to stage {stopped} and has no record there: its tables are damaged")
+    return final[-1], EXPLANATIONS[final[-1]]
