@@ -51,14 +51,27 @@ def run(config: BuildConfig) -> int:
     except ValueError as error:
         raise UsageError(str(error)) from error
 
-    from pipeline.corpus import Inputs, build_corpus
+    from rich.console import Console
+
+    from jobs import report
+    from jobs.funnel import print_funnel
+    from pipeline import storage
+    from pipeline.corpus import CORPUS, Inputs, build_corpus
     from pipeline.parts import run_stage
     from pipeline.stage import StageError
 
     inputs = Inputs.find([*config.submissions, *config.urls], config.warcs)
     workers = config.workers or len(os.sched_getaffinity(0))
     try:
-        build_corpus(config.corpus, inputs, config.work, partial(run_stage, flags=config.beam, workers=workers))
+        manifest = build_corpus(
+            config.corpus, inputs, config.work, partial(run_stage, flags=config.beam, workers=workers)
+        )
     except StageError as error:
         raise ValueError(str(error)) from error  # its message says what to do; the traceback says nothing more
-    return 0
+    print_funnel(manifest, Console())
+    documents, tokens = (sum(getattr(shard, unit) for shard in manifest.shards) for unit in ("documents", "tokens"))
+    print(
+        f"corpus: {storage.join(config.work, CORPUS)} with {tokens:,} tokens in {documents:,} documents, "
+        f"content sha256 {manifest.content_sha256()}"
+    )
+    return report.run(report.ReportConfig(config.work))

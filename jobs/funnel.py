@@ -1,0 +1,21 @@
+"""The funnel of a build in the terminal: what went in, what was lost at each stage, by reason and count."""
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.report import WORDS, funnel_rows
+from schemas.manifest import CorpusManifest
+
+
+def print_funnel(manifest: CorpusManifest, console: Console) -> None:
+    """Print one line for each stage and one for each reason."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("stage")
+    table.add_column("records", justify="right")
+    table.add_column("", overflow="fold")
+    for row in funnel_rows(manifest):
+        table.add_row(row.title, f"{row.taken:,}", row.unit, style="bold")
+        for reason, count in row.reasons:
+            table.add_row("", f"-{count:,}", f"{reason}: {WORDS[reason]}")
+        table.add_row("", f"{row.passed:,}", f"go on: {row.becomes}" if row.reasons else f"all go on: {row.becomes}")
+    console.print(table, highlight=False, markup=False)

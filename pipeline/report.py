@@ -1,0 +1,359 @@
+"""The build explained on one HTML page: what came in, what was lost at each stage and why, what the corpus holds.
+
+The page is static and complete in itself: no script, no external resource, so it opens offline and can be archived with
+the corpus. It is a function of the work directory alone. URLs and titles come from strangers: all text is escaped, and
+the page's content security policy allows nothing but its own style.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from string import Template
+from typing import Any, Final
+
+from pipeline import dedup, findings, markup, shards, storage
+from pipeline.corpus import CORPUS
+from pipeline.findings import Clusters, Example, Kept, Share
+from pipeline.markup import Column
+from pipeline.stage import MANIFEST, REJECTED
+from schemas.manifest import CORPUS_MANIFEST, CorpusManifest, ManifestError, StageManifest, Tally
+from schemas.records import Reason, TokenShard
+
+PAGE: Final = "report.html"
+_EXAMPLES = 3  # of each reason
+_DOMAINS = 20
+_CLUSTERS = 10
+_INPUTS = 50  # listed of each kind
+_SHARDS = 200  # listed
+_DETAIL = 160  # characters of a detail
+_NAME = 60  # characters of the name of a configuration
+
+WORDS: Final[Mapping[Reason, str]] = {
+    Reason.BAD_LINE: "not a post: no JSON, or a field of a type that no dump has",
+    Reason.BAD_URL: "not an absolute http or https URL",
+    Reason.SELF_POST: "a text post, which links nowhere",
+    Reason.OVER_18: "marked as not safe for work",
+    Reason.AFTER_CUTOFF: "posted after the last day that counts",
+    Reason.WIKIPEDIA: "Wikipedia, which is left out because test sets are made of it",
+    Reason.BLOCKED_DOMAIN: "domain on the block list",
+    Reason.BLOCKED_FILE_TYPE: "the path ends like a file that is no page of text",
+    Reason.DUPLICATE_POST: "the same post a second time",
+    Reason.BELOW_SCORE: "too little karma",
+    Reason.BAD_RECORD: "damaged or malformed archive record",
+    Reason.NOT_A_RESPONSE: "archive record that is no HTTP response",
+    Reason.NO_PAGE: "no archive has this URL",
+    Reason.HTTP_STATUS: "the server did not answer with a page (HTTP status)",
+    Reason.NOT_HTML: "not HTML",
+    Reason.EMPTY_PAGE: "the page is empty",
+    Reason.PAGE_TOO_LARGE: "the page has too many bytes",
+    Reason.PAGE_TOO_COMPLEX: "the page has too many tags, or a giant one",
+    Reason.PAGE_UNREADABLE: "the page can't be read back from its archive",
+    Reason.EXTRACT_TIMEOUT: "extraction took too much CPU time",
+    Reason.EXTRACT_MEMORY: "extraction took too much memory",
+    Reason.EXTRACT_CRASH: "extraction crashed",
+    Reason.NO_TEXT: "no main text on the page",
+    Reason.NOT_ENGLISH: "not English",
+    Reason.TOO_SHORT: "too few tokens",
+    Reason.EXACT_DUPLICATE: "the same text as a document that is kept",
+    Reason.NEAR_DUPLICATE: "nearly the same text as a document that is kept",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What a stage does, for people."""
+
+    title: str
+    takes: str  # what its ledger counts
+    rows: str = ""  # what the records that pass become, where that is something else
+
+
+_STAGES: Final[Mapping[str, _Words]] = {
+    "posts": _Words("Read the posts", "lines", "posts"),
+    "links": _Words("Merge posts into links", "posts", "links"),
+    "captures": _Words("Index the archives", "records", "captures"),
+    "pages": _Words("Find a page for each link", "links", "pages"),
+    "documents": _Words("Extract the text", "pages", "documents"),
+    "candidates": _Words("Look for copies", "band hashes", "pairs of documents"),
+    "clusters": _Words("Drop the copies", "documents"),
+    "shards": _Words("Write the shards", "documents"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FunnelRow:
+    """One stage of the funnel: `taken` = `passed` + the sum of `reasons`."""
+
+    stage: str
+    title: str
+    unit: str  # of `taken`, `passed` and `reasons`
+    taken: int
+    passed: int
+    reasons: tuple[tuple[Reason, int], ...]  # most frequent first, then by name
+    becomes: str  # what passed, in words: "8 posts, which are 5 links"
+
+    @property
+    def lost(self) -> int:
+        """How many did not pass."""
+        return self.taken - self.passed
+
+
+def funnel_rows(manifest: CorpusManifest) -> list[FunnelRow]:
+    """The stages that a link passes, in order, with every reason for which something was lost."""
+    return [_funnel_row(stage, tally) for stage, tally in manifest.stages.items()]
+
+
+def _funnel_row(stage: str, tally: Tally) -> FunnelRow:
+    words = _STAGES.get(stage, _Words(stage, "records"))
+    reasons = sorted(((Reason(name), count) for name, count in tally.rejected.items()), key=lambda r: (-r[1], r[0]))
+    becomes = f"{tally.passed:,} {words.takes}"
+    if words.rows and tally.rows == tally.passed:
+        becomes = f"{tally.rows:,} {words.rows}"
+    elif words.rows:
+        becomes += f", which are {tally.rows:,} {words.rows}"
+    return FunnelRow(stage, words.title, words.takes, tally.taken, tally.passed, tuple(reasons), becomes)
+
+
+def read_manifest(work: str) -> CorpusManifest:
+    """The manifest of the corpus in a work directory.
+
+    Raises:
+        ValueError: there is none, or it is damaged.
+    """
+    path = storage.join(work, CORPUS, CORPUS_MANIFEST)
+    if not storage.exists(path):
+        raise ValueError(f"{path} is missing: {work!r} is not the --work of a complete build")
+    try:
+        return CorpusManifest.from_json(storage.read_bytes(path))
+    except ManifestError as error:
+        raise ValueError(f"{path}: {error}. Build the corpus again") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that the page shows."""
+
+    manifest: CorpusManifest
+    tallies: Mapping[str, Tally]  # of every stage, also of those that no link passes
+    examples: Mapping[str, Mapping[str, Sequence[Example]]]  # lost records by stage and reason
+    kept: Kept
+    clusters: Clusters
+
+
+def build_report(work: str, name: str = "") -> str:
+    """The page about the complete build in the work directory, as HTML. `name` is what to call its configuration.
+
+    Raises:
+        ValueError: the build is not complete, or a manifest is damaged.
+        OSError: a table is missing.
+    """
+    return render(read_facts(work), name)
+
+
+def read_facts(work: str) -> Facts:
+    """Read the manifests and stream the tables of a work directory. Raises as `build_report` does."""
+    manifest = read_manifest(work)
+    beside = [str(entry.get("stage")) for entry in _entries(manifest.build, "stages")]
+    stages = {stage: _read_stage(work, stage) for stage in [*manifest.stages, *beside]}
+    corpus = storage.join(work, CORPUS)
+    texts = [storage.join(corpus, text.name) for text in manifest.texts]
+    clusters = [storage.join(work, dedup.STAGE, file.name) for file in stages[dedup.STAGE].named(".clusters.parquet")]
+    return Facts(
+        manifest,
+        {stage: found.tally for stage, found in stages.items()},
+        {stage: findings.examples(_rejected(work, found), _EXAMPLES) for stage, found in stages.items()},
+        findings.kept(texts, _DOMAINS),
+        findings.clusters(clusters, _CLUSTERS),
+    )
+
+
+def _read_stage(work: str, stage: str) -> StageManifest:
+    path = storage.join(work, stage, MANIFEST)
+    try:
+        return StageManifest.from_json(storage.read_bytes(path))
+    except ManifestError as error:
+        raise ValueError(f"{path}: {error}. Run the build again") from error
+
+
+def _rejected(work: str, found: StageManifest) -> list[str]:
+    """The rejected tables of a stage that rejected anything."""
+    folder = CORPUS if found.stage == shards.STAGE else found.stage
+    return [storage.join(work, folder, file.name) for file in found.named(f".{REJECTED}") if file.rows]
+
+
+def _entries(build: Mapping[str, Any], name: str) -> list[Any]:
+    # What a manifest says about its build is free-form: another version may have written it.
+    value = build.get(name)
+    return value if isinstance(value, list) else []
+
+
+def render(facts: Facts, name: str = "") -> str:
+    """The page from its facts. Pure."""
+    manifest, clusters = facts.manifest, facts.clusters
+    documents, tokens = _totals(manifest.shards)
+    val_documents, val_tokens = _totals([shard for shard in manifest.shards if shard.split == "val"])
+    links = manifest.stages["links"].rows if "links" in manifest.stages else 0
+    groups = sum(clusters.sizes.values())
+    dropped = sum((size - 1) * number for size, number in clusters.sizes.items())
+    sizes = ", ".join(f"{number:,} of {size:,}" for size, number in clusters.sizes.items())
+    template = resources.files("pipeline").joinpath("templates", PAGE).read_text("utf-8")
+    return Template(template).substitute(
+        title=f"webtext corpus, {markup.text(name or 'own configuration', _NAME)}",
+        subtitle=f"{documents:,} documents of {tokens:,} GPT-2 tokens, from {links:,} links.",
+        figures=_figures(
+            ("Documents", f"{documents:,}", f"{val_documents:,} for validation"),
+            ("Tokens", f"{tokens:,}", f"{val_tokens:,} for validation"),
+            ("Links", f"{links:,}", "with enough karma"),
+            ("Share kept", markup.percent(documents, links), "documents of links"),
+        ),
+        funnel=_funnel(funnel_rows(manifest)),
+        losses="".join(
+            _losses(_funnel_row(stage, tally), facts.examples[stage]) for stage, tally in facts.tallies.items()
+        ),
+        domains_summary=f"The documents come from {facts.kept.domains:,} hosts (www. aside). Those with the most:",
+        domains=_shares("Domain", facts.kept.largest),
+        lengths=_shares("Tokens", facts.kept.lengths),
+        clusters_summary=f"{groups:,} groups of documents are copies of one another; one of each stays, so {dropped:,} "
+        f"were dropped. Groups by number of documents: {sizes or 'none'}.",
+        clusters=_cluster_table(clusters),
+        shards=_shard_table(manifest.shards),
+        config=_pairs("Setting", "Value", _flat(manifest.config)),
+        libraries=_pairs("Library", "Version", _flat(manifest.build.get("libraries"))),
+        inputs="".join(_inputs(kind, _entries(manifest.build, kind)) for kind in ("submissions", "archives")),
+        content_sha256=manifest.content_sha256(),
+    )
+
+
+def _totals(shards: Sequence[TokenShard]) -> tuple[int, int]:
+    return sum(shard.documents for shard in shards), sum(shard.tokens for shard in shards)
+
+
+def _figures(*figures: tuple[str, str, str]) -> str:
+    return "".join(
+        f"<div><dt>{title}</dt><dd>{figure}<small>{note}</small></dd></div>\n" for title, figure, note in figures
+    )
+
+
+def _funnel(rows: Sequence[FunnelRow]) -> str:
+    scale = max((row.taken for row in rows), default=0)
+    drawn = []
+    for row in rows:
+        reasons = " · ".join(f"{markup.text(WORDS[reason])} {count:,}" for reason, count in row.reasons)
+        lost = f'<span class="number-lost">{row.lost:,} lost</span>: {reasons}' if row.lost else "nothing lost"
+        drawn.append(
+            f'<section class="stage"><div class="head"><h3>{markup.text(row.title)}</h3>'
+            f"<span>{row.taken:,} {row.unit} → {row.becomes}</span></div>\n"
+            f"{markup.bar(scale, ('kept', row.passed), ('lost', row.lost))}\n<p>{lost}</p></section>\n"
+        )
+    return "".join(drawn)
+
+
+def _losses(row: FunnelRow, examples: Mapping[str, Sequence[Example]]) -> str:
+    """One stage's reasons, each bar where it stands in the whole: what is lost piles up behind what passed."""
+    if not row.reasons:
+        return ""
+    cells, start = [], row.passed
+    for reason, count in row.reasons:
+        shown = "".join(map(_example, examples.get(reason, ()))) or '<span class="quiet">none is kept</span>'
+        drawn = markup.bar(row.taken, ("lost", count), start=start)
+        why = f"{markup.text(WORDS[reason])} <code>{reason}</code>{drawn}"
+        cells.append((why, f"{count:,}", markup.percent(count, row.taken), shown))
+        start += count
+    columns = (
+        Column("Reason", "why"),
+        Column(row.unit.capitalize(), "n"),
+        Column("Share", "n"),
+        Column("Such as", "what"),
+    )
+    title = f"<h3>{markup.text(row.title)}: {row.lost:,} of {row.taken:,} {row.unit} lost</h3>\n"
+    return f'<section class="stage">{title}{markup.table(columns, cells, "reasons")}</section>\n'
+
+
+def _example(example: Example) -> str:
+    detail = f'<span class="quiet">{markup.text(example.detail, _DETAIL)}</span>' if example.detail else ""
+    return f'<div class="example">{markup.address(example.url) if example.url else ""} {detail}</div>'
+
+
+def _shares(title: str, shares: Sequence[Share]) -> str:
+    most = max((share.documents for share in shares), default=0)
+    columns = (Column(title), Column("Documents", "n"), Column("", "bars"), Column("Tokens in all", "n"))
+    return markup.table(
+        columns,
+        (
+            (
+                markup.text(share.name),
+                f"{share.documents:,}",
+                markup.bar(most, ("kept", share.documents)),
+                f"{share.tokens:,}",
+            )
+            for share in shares
+        ),
+    )
+
+
+def _cluster_table(clusters: Clusters) -> str:
+    if not clusters.largest:
+        return ""
+    columns = (
+        Column("Documents", "n"),
+        Column("Same text", "n"),
+        Column("Similarity", "n"),
+        Column("Kept, and one copy", "what"),
+    )
+    return markup.table(
+        columns,
+        (
+            (
+                f"{cluster.size:,}",
+                f"{cluster.exact:,}",
+                " to ".join(dict.fromkeys(f"{bound:.2f}" for bound in cluster.similarity)),
+                f'<div class="example">{markup.address(cluster.kept_url)}</div>'
+                f'<div class="example quiet">copy: {markup.address(cluster.example)}</div>',
+            )
+            for cluster in clusters.largest
+        ),
+    )
+
+
+def _shard_table(shards: Sequence[TokenShard]) -> str:
+    columns = (
+        Column("File"),
+        Column("Documents", "n"),
+        Column("Tokens", "n"),
+        Column("Bytes", "n"),
+        Column("sha256", "what"),
+    )
+    rows = (
+        (
+            f"<code>{markup.text(shard.name)}</code>",
+            f"{shard.documents:,}",
+            f"{shard.tokens:,}",
+            f"{shard.bytes:,}",
+            f"<code>{markup.text(shard.sha256)}</code>",
+        )
+        for shard in shards[:_SHARDS]
+    )
+    return markup.table(columns, rows) + _more(len(shards) - _SHARDS, "shards")
+
+
+def _more(number: int, what: str) -> str:
+    return f'<p class="quiet">And {number:,} more {what}; the manifest has them all.</p>\n' if number > 0 else ""
+
+
+def _pairs(name: str, value: str, entries: Iterable[tuple[str, str]]) -> str:
+    cells = ((f"<code>{markup.text(left)}</code>", f"<code>{markup.text(right)}</code>") for left, right in entries)
+    return markup.table((Column(name), Column(value)), cells)
+
+
+def _flat(settings: object, prefix: str = "") -> list[tuple[str, str]]:
+    """Nested settings as (dotted name, value)."""
+    if not isinstance(settings, Mapping):
+        return [(prefix, json.dumps(settings, ensure_ascii=False))]
+    return [pair for key, value in settings.items() for pair in _flat(value, f"{prefix}.{key}" if prefix else str(key))]
+
+
+def _inputs(kind: str, paths: Sequence[Any]) -> str:
+    listed = "".join(f"<li><code>{markup.text(str(path))}</code></li>\n" for path in paths[:_INPUTS])
+    more = _more(len(paths) - _INPUTS, kind)
+    return f"<h3>{kind.capitalize()} ({len(paths):,})</h3>\n<ul>{listed}</ul>{more}"
