@@ -10,7 +10,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from pipeline import dedup, extract, links, pages, posts, shards, storage
+from pipeline import dedup, extract, pages, posts, shards, storage
 from pipeline.settings import CorpusSettings
 from pipeline.stage import Shuffle, Stage, numbered
 from schemas.manifest import (
@@ -94,7 +94,7 @@ def _posts(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> S
         settings={**asdict(settings.links), "parts": settings.parts},
         inputs=_identities(inputs.submissions),
         parts=numbered([found.path] for found in inputs.submissions),
-        run=partial(posts.run, settings.links, settings.parts),
+        run=partial(posts.select, settings.links, settings.parts),
         unit="lines",
     )
 
@@ -108,7 +108,7 @@ def _links(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> S
         settings={**asdict(settings.links), "parts": settings.parts},
         inputs=[done["posts"].digest()],
         parts=numbered([sources] * settings.parts),
-        run=partial(links.run, settings.links, settings.parts),
+        run=partial(posts.merge, settings.links, settings.parts),
         unit="posts",
         expects={"taken": done["posts"].tally.rows},
     )
