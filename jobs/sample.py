@@ -22,21 +22,20 @@ class SampleConfig:
     """Choose among the top_k likeliest tokens; 0 for all."""
     seed: int = 0
     """Of the choices; text i uses seed + i."""
-    device: str = "cpu"
-    """PyTorch device, such as cpu or cuda."""
+    device: str = "auto"
+    """PyTorch device, such as cpu or cuda; auto takes cuda where there is one."""
 
 
 def run(config: SampleConfig) -> int:
     """Print the texts, each with its prompt, separated by lines of dashes."""
-    import torch  # which --help must not wait for
-
-    from model import checkpoint
+    from model import checkpoint  # torch, which --help must not wait for
     from model.generate import generate
+    from model.trainer import choose_device
     from schemas import vocabulary
 
     if not config.model.is_dir() or (newest := checkpoint.latest(config.model)) is None:
         raise ValueError(f"{config.model} has no checkpoint: give the folder that `webtext pretrain --out` wrote to")
-    model = checkpoint.load_model(newest, torch.device(config.device))
+    model = checkpoint.load_model(newest, choose_device(config.device))
     encoding = vocabulary.load()
     texts = generate(
         model,

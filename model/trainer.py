@@ -68,7 +68,8 @@ def train(
     corpus = Corpus.open(data)
     batches = Batches(Windows(corpus, "train", config.n_ctx), settings.batch_tokens, settings.seed)
     val_batches = _validation(corpus, config, settings)
-    device, dtype = _device_and_dtype(settings)
+    device = choose_device(settings.device)
+    dtype = _choose_dtype(settings.dtype, device)
 
     with _alone(run), _Signals() as signals:
         checkpoints.remove_unfinished(run)
@@ -181,15 +182,21 @@ def _validation(corpus: Corpus, config: GPT2Config, settings: TrainSettings) -> 
     ]
 
 
-def _device_and_dtype(settings: TrainSettings) -> tuple[torch.device, torch.dtype]:
-    name = settings.device if settings.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+def choose_device(name: str) -> torch.device:
+    """The PyTorch device `name`; auto is cuda where there is one. Raises ValueError if it can't be used."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device {name!r} can't be used: {error}") from error
-    bfloat16 = settings.dtype == "bfloat16" or (settings.dtype == "auto" and device.type == "cuda")
-    return device, torch.bfloat16 if bfloat16 else torch.float32
+    return device
+
+
+def _choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    bfloat16 = name == "bfloat16" or (name == "auto" and device.type == "cuda")
+    return torch.bfloat16 if bfloat16 else torch.float32
 
 
 def _prepare_arithmetic(device: torch.device, dtype: torch.dtype, resumed: Checkpoint | None) -> dict[str, Any]:

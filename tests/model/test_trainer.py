@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from jobs.sample import SampleConfig
+from jobs.sample import run as sample
 from model import checkpoint
 from model.settings import GPT2Config, TrainSettings
 from model.trainer import LOG, train
@@ -129,6 +131,19 @@ class TestRefuses:
     def test_a_loss_that_is_no_number(self, counting_corpus, tmp_path):
         with pytest.raises(ValueError, match=r"gradient norm .* last checkpoint at 0\. Lower lr"):
             train(counting_corpus, tmp_path, CONFIG, replace(SETTINGS, lr=1e30, warmup=0, clip=0.0))
+
+
+def test_a_run_can_be_sampled(finished, tmp_path, capsys):
+    config = SampleConfig(finished, "Once upon", num=2, max_tokens=20, device="cpu")
+    assert sample(config) == 0
+    first = capsys.readouterr().out
+    assert first.count("Once upon") == 2
+    assert sample(config) == 0
+    assert capsys.readouterr().out == first
+    assert sample(replace(config, prompt="")) == 0
+    for folder in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(ValueError, match="has no checkpoint: give the folder that `webtext pretrain"):
+            sample(replace(config, model=folder))
 
 
 def test_where_and_how_often_may_change(counting_corpus, tmp_path):
