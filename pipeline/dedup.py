@@ -1,9 +1,9 @@
 """Which documents are copies of one another, and which of them is kept.
 
-Two stages. `candidates` shuffles packed band hashes (Leskovec et al., Mining of Massive Datasets, 3.4) and
-pairs the documents that share one; the hash of the whole text takes part as one more band. `clusters` verifies each pair by
-its signatures before it may merge anything, finds connected components, and keeps of each the best document by a
-published order: score descending, text length descending, earliest post, key. Only signatures are read, never text.
+Two stages. `candidates` shuffles packed band hashes (Leskovec et al., Mining of Massive Datasets, section 3.4) and
+pairs the documents that share one; the hash of the whole text takes part as one more band. `clusters` verifies each
+pair by its signatures before it may merge anything, finds connected components, and keeps of each the best document by
+a published order: score descending, text length descending, earliest post, key. Only signatures are read, never text.
 """
 
 import hashlib

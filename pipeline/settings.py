@@ -1,6 +1,6 @@
 """The settings of each stage. Every field here can change the corpus and is part of its manifest; nothing else is.
 
-Standard library only, so that `--help` costs nothing. Values in units of the field; see docs/ and the presets for reasons.
+Standard library only, so that `--help` costs nothing. The presets give the source of each value.
 """
 
 from dataclasses import dataclass, field
@@ -48,7 +48,7 @@ class DedupSettings:
     """Which documents are copies of one another."""
 
     threshold: float = 0.5
-    """Least estimated Jaccard similarity of 5-word shingles at which two documents are copies; above 1 only exact ones."""
+    """Least estimated Jaccard similarity of the 5-word shingles of copies; above 1 only exact copies are dropped."""
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,12 @@ def test_the_first_reason_counts():
     assert reason(page(article(GERMAN))) is Reason.NOT_ENGLISH
     assert reason(page(article(paragraphs=1))) is Reason.TOO_SHORT
     assert reason(page("<p>x" * 60_000)) is Reason.PAGE_TOO_COMPLEX
-    assert reason(page("<p " + "a=b " * 20_000 + ">x")) is Reason.PAGE_TOO_COMPLEX
+    assert reason(page("<p " + "ab=c " * 20_000 + ">x")) is Reason.PAGE_TOO_COMPLEX
+
+
+def test_a_long_attribute_is_no_reason():
+    found = extract.extract_page(page(f"<div data-state='{'{x: 1}, ' * 20_000}'></div>" + article()), SETTINGS)
+    assert isinstance(found, extract.Extracted)
 
 
 def test_thresholds_are_settings():
