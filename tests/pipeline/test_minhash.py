@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from pipeline import minhash
 
-words = st.lists(st.sampled_from("a b c d e f g Größe 東京 naïve don't x1 _ Ω".split()), max_size=60)
+words = st.lists(
+    st.sampled_from(["a", "b", "c", "d", "e", "Größe", "東京", "naïve", "don't", "x1", "_", "Ω"]), max_size=60
+)
 
 
 def exact_shingles(text):

@@ -1,0 +1,122 @@
+"""The whole recipe on real pages: the same corpus however the inputs are cut, on every engine, after any kill."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import webs
+
+from pipeline.settings import CorpusSettings, DedupSettings
+from schemas.manifest import CorpusManifest
+
+EMBEDDED = ("--runner=PortableRunner", "--job_endpoint=embed", "--environment_type=LOOPBACK")
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory):
+    """A web of about sixty pages in two archives and one dump, and its corpus."""
+    folder = tmp_path_factory.mktemp("web")
+    webs.write_posts(folder / "posts" / "all.ndjson.zst", webs.posts_of())
+    webs.write_archives(folder / "archives", webs.records_of(5), 2)
+    manifest = webs.build(folder / "work", folder / "posts" / "*", folder / "archives" / "*")
+    return folder, manifest
+
+
+def assert_same(web, work, manifest):
+    folder, first = web
+    assert webs.digests(work) == webs.digests(folder / "work")
+    assert manifest.content_sha256() == first.content_sha256()
+
+
+def test_the_web_is_worth_the_test(web):
+    folder, manifest = web
+    shards = {shard.split: shard for shard in manifest.shards}
+    assert shards["train"].documents > 10
+    assert shards["val"].documents > 0
+    assert len(manifest.shards) > 3
+    assert {"exact_duplicate", "near_duplicate"} <= set(manifest.stages["clusters"].rejected)
+    stored = (folder / "work" / "corpus" / "manifest.json").read_bytes()
+    assert CorpusManifest.from_json(stored) == manifest
+
+
+def test_one_worker_makes_the_same_corpus(web, tmp_path):
+    folder, _ = web
+    manifest = webs.build(tmp_path, folder / "posts" / "*", folder / "archives" / "*", workers=1)
+    assert_same(web, tmp_path, manifest)
+
+
+def test_other_files_with_the_same_posts_and_records_make_the_same_corpus(web, tmp_path):
+    lines = webs.posts_of()
+    records = list(webs.records_of(5))
+    shuffle = random.Random(1).shuffle
+    shuffle(lines)
+    shuffle(records)
+    for number in range(3):
+        webs.write_posts(tmp_path / "posts" / f"{number}.ndjson.zst", lines[number::3])
+    webs.write_archives(tmp_path / "archives", records, 5)
+    manifest = webs.build(tmp_path / "work", tmp_path / "posts" / "*", tmp_path / "archives" / "*")
+    assert_same(web, tmp_path / "work", manifest)
+
+
+def test_another_engine_makes_the_same_corpus(web, tmp_path):
+    folder, _ = web
+    manifest = webs.build(tmp_path, folder / "posts" / "*", folder / "archives" / "*", flags=EMBEDDED)
+    assert_same(web, tmp_path, manifest)
+
+
+def test_a_build_killed_at_any_moment_continues_to_the_same_corpus(web, tmp_path):
+    folder, _ = web
+    code = (
+        "import sys, webs\n"
+        "if __name__ == '__main__':\n"
+        "    webs.build(sys.argv[1], sys.argv[2] + '/posts/*', sys.argv[2] + '/archives/*')\n"
+    )
+    script = tmp_path / "build.py"
+    script.write_text(code)
+    environment = os.environ | {"PYTHONPATH": os.path.dirname(webs.__file__)}
+    command = [sys.executable, str(script), str(tmp_path / "work"), str(folder)]
+    kills = 0
+    for delay in (2.0, 3.0, 4.0):
+        with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, start_new_session=True) as process:
+            time.sleep(delay)
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+                kills += 1
+    assert kills
+    manifest = webs.build(tmp_path / "work", folder / "posts" / "*", folder / "archives" / "*")
+    assert_same(web, tmp_path / "work", manifest)
+
+
+def test_every_link_ends_in_one_state(web):
+    _, manifest = web
+    stages = manifest.stages
+    for tally in stages.values():
+        assert tally.balance() == 0
+    urls = stages["links"].counts["urls"]
+    lost = stages["links"].counts["urls_below_score"] + sum(
+        sum(stages[name].rejected.values()) for name in ("pages", "documents", "clusters")
+    )
+    assert urls == lost + stages["shards"].passed
+    assert stages["shards"].passed == sum(shard.documents for shard in manifest.shards)
+
+
+def test_a_work_directory_of_another_build_is_refused(web):
+    folder, _ = web
+    other = CorpusSettings(
+        links=webs.SETTINGS.links, shards=webs.SETTINGS.shards, parts=3, dedup=DedupSettings(threshold=0.6)
+    )
+    with pytest.raises(ValueError, match=r"dedup\.threshold was 0\.5, is 0\.6"):
+        webs.build(folder / "work", folder / "posts" / "*", folder / "archives" / "*", settings=other)
+    with pytest.raises(ValueError, match="input archives: 1 gone or changed, 0 new"):
+        webs.build(folder / "work", folder / "posts" / "*", folder / "archives" / "pages-0*")
+
+
+def test_a_finished_build_is_only_checked(web):
+    folder, manifest = web
+    start = time.monotonic()
+    assert webs.build(folder / "work", folder / "posts" / "*", folder / "archives" / "*") == manifest
+    assert time.monotonic() - start < 5
