@@ -68,7 +68,7 @@ def canonicalize(url: str) -> str:
     if scheme not in _SCHEMES:
         raise ValueError(f"has the scheme {scheme[:20]!r}, not http or https")
     host = parsed.hostname.removesuffix(".")
-    if not host or host[0] == "." or ".." in host:
+    if ".." in f".{host}.":
         raise ValueError(f"has an empty label in its host {parsed.hostname!r}")
     port = parsed.port
     authority = f"{host}:{port}" if port else host
