@@ -179,10 +179,10 @@ class Command:
                 process.send_signal(number)
                 break
             time.sleep(0.001)
-        return process.wait(60)
+        return process.wait(120)
 
     def finish(self) -> None:
-        assert self.start().wait(60) == 0
+        assert self.start().wait(120) == 0
 
 
 @pytest.fixture(scope="module")
@@ -204,10 +204,10 @@ def assert_equal_runs(run: Path, other: Path):
 
 def test_a_killed_run_ends_bit_for_bit_the_same(uninterrupted, counting_corpus, tmp_path):
     command = Command(counting_corpus, tmp_path / "run")
-    for step in sorted(random.sample(range(1, Command.STEPS - 10), 2)):
-        print(f"kill at {step}")  # pytest shows it when the test fails
-        # A test that is held up may look when the run is over: then there is nothing to kill, and nothing to repeat.
-        assert command.stop_at(step, signal.SIGKILL) in (-signal.SIGKILL, 0)
+    step = random.randrange(1, Command.STEPS - 10)
+    print(f"kill at {step}")  # pytest shows it when the test fails
+    # A test that is held up may look when the run is over: then there is nothing to kill, and nothing to repeat.
+    assert command.stop_at(step, signal.SIGKILL) in (-signal.SIGKILL, 0)
     command.finish()
     assert_equal_runs(command.run, uninterrupted)
 
