@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import memory_store
 import pytest
 import webs
 
@@ -120,3 +121,16 @@ def test_a_finished_build_is_only_checked(web):
     start = time.monotonic()
     assert webs.build(folder / "work", folder / "posts" / "*", folder / "archives" / "*") == manifest
     assert time.monotonic() - start < 5
+
+
+def test_inputs_work_and_corpus_may_be_in_an_object_store(web):
+    folder, manifest = web
+    base = f"{memory_store.SCHEME}://bucket"
+    for path in [*folder.glob("posts/*"), *folder.glob("archives/*")]:
+        memory_store.MemoryStore.objects[f"{base}/{path.parent.name}/{path.name}"] = path.read_bytes()
+    # Worker processes have no part in this one's memory.
+    made = webs.build(f"{base}/work", f"{base}/posts/*", f"{base}/archives/*", workers=0)
+    assert made.content_sha256() == manifest.content_sha256()
+    stored = memory_store.MemoryStore.objects[f"{base}/work/corpus/train-00000.arrow"]
+    assert stored == (folder / "work" / "corpus" / "train-00000.arrow").read_bytes()
+    assert webs.build(f"{base}/work", f"{base}/posts/*", f"{base}/archives/*", workers=0) == made
