@@ -112,9 +112,8 @@ def main() -> None:
                     f"  {name:5}  cpu {best.cpu:7.1f} s  wall {best.wall:7.1f} s  "
                     f"largest process {best.process_mib:6.0f} MiB  all processes {best.tree_mib:6.0f} MiB"
                 )
-            print(
-                f"  cpu ratio build / loop: {statistics.median(ratios):.3f} (each round: {[f'{r:.3f}' for r in ratios]})"
-            )
+            rounds = ", ".join(f"{ratio:.3f}" for ratio in ratios)
+            print(f"  cpu ratio build / loop: {statistics.median(ratios):.3f} (rounds: {rounds})", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/kills.py [--web FOLDER] [--kills 10] [--seed 0] [--workers 2]
 
-FOLDER holds submissions.ndjson.zst and *.warc.gz, like the shipped mini web. Each kill is SIGKILL to the launcher alone,
-at a moment drawn from the time that an undisturbed build takes: worker processes must notice by themselves. The last
+FOLDER holds submissions.ndjson.zst and *.warc.gz, like the shipped mini web. Each kill is SIGKILL to the launcher, at
+a moment drawn from the time that an undisturbed build takes: worker processes must notice by themselves. The last
 start is left to finish. Exits with 1 if a byte of the corpus differs.
 """
 
