@@ -144,6 +144,7 @@ def merge_posts(
     return Link(link_key(url), url, score, created, tuple(post for _, post in ordered)), duplicates
 
 
-def _by_rank(entry: tuple[str, Submission]) -> tuple[int, int, str, str, str]:
+def _by_rank(entry: tuple[str, Submission]) -> tuple[int, int, str, str, str, str, str]:
+    """The published order, and behind it what makes the order of different ids, and so of their rows, total too."""
     url, post = entry
-    return -post.score, post.created_utc, url, post.title, post.subreddit
+    return -post.score, post.created_utc, url, post.title, post.subreddit, post.id, post.url
