@@ -173,8 +173,8 @@ def _decompress(chunks: Iterable[bytes], new: Callable[[], _Decoder], kind: str)
                     text = decoder.decompress(data)
                 except (zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError) as error:
                     raise _DamageError(f"its {kind} data are damaged ({error})") from error
-                if text:
-                    yield text
+                for at in range(0, len(text), _READ):  # a bomb of line feeds would be 300 million lines at once
+                    yield text[at : at + _READ]
                 data = b""
                 if decoder.eof:
                     data, decoder = decoder.unused_data, None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from fastwarc.warc import ArchiveIterator, WarcRecordType
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.links import Lists, end_of, merge_posts, select_post
@@ -188,6 +188,7 @@ _POSTS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(_POSTS, st.randoms(use_true_random=False), st.sampled_from(["per-post", "summed"]))
 def test_the_order_of_the_input_does_not_matter(posts, order, rule):
     settings = LinkSettings(score_rule=rule)
@@ -196,6 +197,7 @@ def test_the_order_of_the_input_does_not_matter(posts, order, rule):
     assert merge_posts(posts, settings) == merge_posts(shuffled, settings)
 
 
+@settings(deadline=None)
 @given(_POSTS, st.sampled_from(["per-post", "summed"]))
 def test_every_post_is_kept_once_or_a_duplicate(posts, rule):
     link, duplicates = merge_posts(posts, LinkSettings(score_rule=rule, score=-100))

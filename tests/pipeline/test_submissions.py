@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import submissions
@@ -91,6 +91,7 @@ def test_blanks_line_ends_and_byte_order_mark():
     assert lines_of(b"\xef\xbb\xbf") == []
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.integers(1, 7), st.sampled_from(list(PACKERS)))
 def test_lines_are_those_of_a_plain_split_however_the_bytes_arrive(text, size, ending):
     class Dribble(io.BytesIO):
@@ -241,6 +242,7 @@ def test_what_is_no_record_is_a_bad_line(line):
     assert rejected.detail
 
 
+@settings(deadline=None)
 @given(st.binary())
 def test_any_bytes_become_a_post_or_a_bad_line(line):
     assert isinstance(parse_submission(line), Post | Rejected)
@@ -251,6 +253,7 @@ def test_any_bytes_become_a_post_or_a_bad_line(line):
 _VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.just([]))
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from([*POST, "name", "is_self", "over_18", "domain"]), _VALUES))
 def test_any_fields_become_a_post_or_a_bad_line(changes):
     found = parse_submission(json.dumps(POST | changes).encode())

@@ -3,7 +3,7 @@ import string
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.urls import MAX_CHARACTERS, canonicalize, host_of, is_wikipedia, link_key, path_of
@@ -69,6 +69,7 @@ _URL = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(_URL)
 @example("http://h/?a=%41&utm_x=%")
 @example("http://h/?%&%41")
@@ -100,6 +101,7 @@ _PIECE = st.text(string.ascii_letters + string.digits + "-._~", min_size=1, max_
 _PAIRS = st.lists(st.tuples(_PIECE.map("p{}".format), _PIECE), max_size=4)
 
 
+@settings(deadline=None)
 @given(_PIECE, _PAIRS, st.data())
 def test_variants_of_a_url_share_its_key(segment, pairs, data):
     query = [f"{name}={value}" for name, value in pairs]
