@@ -17,5 +17,6 @@ def print_funnel(manifest: CorpusManifest, console: Console) -> None:
         table.add_row(row.title, f"{row.taken:,}", row.unit, style="bold")
         for reason, count in row.reasons:
             table.add_row("", f"-{count:,}", f"{reason}: {WORDS[reason]}")
-        table.add_row("", f"{row.passed:,}", f"go on: {row.becomes}" if row.reasons else f"all go on: {row.becomes}")
+        becomes = "" if row.becomes == f"{row.passed:,} {row.unit}" else f": {row.becomes}"
+        table.add_row("", f"{row.passed:,}", f"go on{becomes}")
     console.print(table, highlight=False, markup=False)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 _SHOWN = 110  # characters of a URL
+_SLIVER = 0.5  # percent of a bar: the least that is still seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,25 +61,31 @@ def bar(total: int, *segments: tuple[str, int], start: int = 0) -> str:
     The drawing stretches to the width of its place, which letters must not: they stand beside it, as HTML.
     """
     drawn = []
+    scale = 100 / max(total, 1)
     for style, length in segments:
-        x, width = (f"{100 * value / max(total, 1):.3f}" for value in (start, length))
-        drawn.append(f'<rect class="{style}" x="{x}" width="{width}" height="1"/>')
+        width = max(length * scale, _SLIVER) if length else 0.0
+        x = min(start * scale, 100 - width)
+        drawn.append(f'<rect class="{style}" x="{x:.3f}" width="{width:.3f}" height="1"/>')
         start += length
     return f'<svg class="bar" viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true">{"".join(drawn)}</svg>'
 
 
-def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], style: str = "") -> str:
-    """A table of cells that are HTML already; in a box of its own, which scrolls where the page is too narrow."""
+def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], stacked: bool = False) -> str:
+    """A table of cells that are HTML already. Where the page is too narrow it scrolls, or its cells stack up."""
     head = "".join(f'<th scope="col"{_class(column.style)}>{column.title}</th>' for column in columns)
     body = "".join(f"<tr>{_cells(columns, row)}</tr>\n" for row in rows)
     return (
-        f'<div class="scroll"><table{_class(style)}><thead><tr>{head}</tr></thead>\n'
+        f'<div class="scroll"><table{_class("stacked" if stacked else "")}><thead><tr>{head}</tr></thead>\n'
         f"<tbody>{body}</tbody></table></div>\n"
     )
 
 
 def _cells(columns: Sequence[Column], row: Sequence[str]) -> str:
-    return "".join(f"<td{_class(column.style)}>{cell}</td>" for column, cell in zip(columns, row, strict=True))
+    # The style sheet shows the label where the cells stack up and have no head.
+    return "".join(
+        f'<td{_class(column.style)} data-label="{column.title}">{cell}</td>'
+        for column, cell in zip(columns, row, strict=True)
+    )
 
 
 def _class(style: str) -> str:

@@ -12,7 +12,7 @@ from importlib import resources
 from string import Template
 from typing import Any, Final
 
-from pipeline import dedup, findings, markup, shards, storage
+from pipeline import dedup, findings, markup, storage
 from pipeline.corpus import CORPUS
 from pipeline.findings import Clusters, Example, Kept, Share
 from pipeline.markup import Column
@@ -27,12 +27,12 @@ _CLUSTERS = 10
 _INPUTS = 50  # listed of each kind
 _SHARDS = 200  # listed
 _DETAIL = 160  # characters of a detail
-_NAME = 60  # characters of the name of a configuration
+_NAME = 60  # characters of the name of a configuration or of a domain
 
 WORDS: Final[Mapping[Reason, str]] = {
     Reason.BAD_LINE: "not a post: no JSON, or a field of a type that no dump has",
     Reason.BAD_URL: "not an absolute http or https URL",
-    Reason.SELF_POST: "a text post, which links nowhere",
+    Reason.SELF_POST: "a text post, or a link to comments on Reddit",
     Reason.OVER_18: "marked as not safe for work",
     Reason.AFTER_CUTOFF: "posted after the last day that counts",
     Reason.WIKIPEDIA: "Wikipedia, which is left out because test sets are made of it",
@@ -178,8 +178,7 @@ def _read_stage(work: str, stage: str) -> StageManifest:
 
 def _rejected(work: str, found: StageManifest) -> list[str]:
     """The rejected tables of a stage that rejected anything."""
-    folder = CORPUS if found.stage == shards.STAGE else found.stage
-    return [storage.join(work, folder, file.name) for file in found.named(f".{REJECTED}") if file.rows]
+    return [storage.join(work, found.stage, file.name) for file in found.named(f".{REJECTED}") if file.rows]
 
 
 def _entries(build: Mapping[str, Any], name: str) -> list[Any]:
@@ -196,7 +195,7 @@ def render(facts: Facts, name: str = "") -> str:
     links = manifest.stages["links"].rows if "links" in manifest.stages else 0
     groups = sum(clusters.sizes.values())
     dropped = sum((size - 1) * number for size, number in clusters.sizes.items())
-    sizes = ", ".join(f"{number:,} of {size:,}" for size, number in clusters.sizes.items())
+    sizes = ", ".join(f"{number:,} of {size:,} documents" for size, number in clusters.sizes.items())
     template = resources.files("pipeline").joinpath("templates", PAGE).read_text("utf-8")
     return Template(template).substitute(
         title=f"webtext corpus, {markup.text(name or 'own configuration', _NAME)}",
@@ -204,18 +203,19 @@ def render(facts: Facts, name: str = "") -> str:
         figures=_figures(
             ("Documents", f"{documents:,}", f"{val_documents:,} for validation"),
             ("Tokens", f"{tokens:,}", f"{val_tokens:,} for validation"),
-            ("Links", f"{links:,}", "with enough karma"),
+            ("Links", f"{links:,}", "different, with enough karma"),
             ("Share kept", markup.percent(documents, links), "documents of links"),
         ),
         funnel=_funnel(funnel_rows(manifest)),
         losses="".join(
             _losses(_funnel_row(stage, tally), facts.examples[stage]) for stage, tally in facts.tallies.items()
         ),
-        domains_summary=f"The documents come from {facts.kept.domains:,} hosts (www. aside). Those with the most:",
-        domains=_shares("Domain", facts.kept.largest),
-        lengths=_shares("Tokens", facts.kept.lengths),
-        clusters_summary=f"{groups:,} groups of documents are copies of one another; one of each stays, so {dropped:,} "
-        f"were dropped. Groups by number of documents: {sizes or 'none'}.",
+        domains=f"{facts.kept.domains:,}",
+        largest_domains=_shares("Domain", facts.kept.largest),
+        lengths=_shares("Length", facts.kept.lengths),
+        groups=f"{groups:,}",
+        dropped=f"{dropped:,}",
+        sizes=sizes or "none",
         clusters=_cluster_table(clusters),
         shards=_shard_table(manifest.shards),
         config=_pairs("Setting", "Value", _flat(manifest.config)),
@@ -239,12 +239,13 @@ def _funnel(rows: Sequence[FunnelRow]) -> str:
     scale = max((row.taken for row in rows), default=0)
     drawn = []
     for row in rows:
-        reasons = " · ".join(f"{markup.text(WORDS[reason])} {count:,}" for reason, count in row.reasons)
-        lost = f'<span class="number-lost">{row.lost:,} lost</span>: {reasons}' if row.lost else "nothing lost"
+        losses = "".join(f"<li><b>{count:,}</b> {markup.text(WORDS[reason])}</li>" for reason, count in row.reasons)
+        total = f'<li class="number-lost">{row.lost:,} lost</li>' if row.lost else '<li class="quiet">nothing lost</li>'
         drawn.append(
             f'<section class="stage"><div class="head"><h3>{markup.text(row.title)}</h3>'
             f"<span>{row.taken:,} {row.unit} → {row.becomes}</span></div>\n"
-            f"{markup.bar(scale, ('kept', row.passed), ('lost', row.lost))}\n<p>{lost}</p></section>\n"
+            f"{markup.bar(scale, ('kept', row.passed), ('lost', row.lost))}\n"
+            f"<ul>{total}{losses}</ul></section>\n"
         )
     return "".join(drawn)
 
@@ -266,23 +267,23 @@ def _losses(row: FunnelRow, examples: Mapping[str, Sequence[Example]]) -> str:
         Column("Share", "n"),
         Column("Such as", "what"),
     )
-    title = f"<h3>{markup.text(row.title)}: {row.lost:,} of {row.taken:,} {row.unit} lost</h3>\n"
-    return f'<section class="stage">{title}{markup.table(columns, cells, "reasons")}</section>\n'
+    title = f"<h3>{markup.text(row.title)}: {row.lost:,} of {row.taken:,} {row.unit} do not go on</h3>\n"
+    return f'<section class="stage">{title}{markup.table(columns, cells, stacked=True)}</section>\n'
 
 
 def _example(example: Example) -> str:
-    detail = f'<span class="quiet">{markup.text(example.detail, _DETAIL)}</span>' if example.detail else ""
-    return f'<div class="example">{markup.address(example.url) if example.url else ""} {detail}</div>'
+    detail = f'<span class="detail">{markup.text(example.detail, _DETAIL)}</span>' if example.detail else ""
+    return f'<div class="example">{markup.address(example.url) if example.url else ""}{detail}</div>'
 
 
 def _shares(title: str, shares: Sequence[Share]) -> str:
     most = max((share.documents for share in shares), default=0)
-    columns = (Column(title), Column("Documents", "n"), Column("", "bars"), Column("Tokens in all", "n"))
+    columns = (Column(title), Column("Documents", "n"), Column("", "bars"), Column("Tokens", "n"))
     return markup.table(
         columns,
         (
             (
-                markup.text(share.name),
+                markup.text(share.name, _NAME),
                 f"{share.documents:,}",
                 markup.bar(most, ("kept", share.documents)),
                 f"{share.tokens:,}",
@@ -309,16 +310,17 @@ def _cluster_table(clusters: Clusters) -> str:
                 f"{cluster.exact:,}",
                 " to ".join(dict.fromkeys(f"{bound:.2f}" for bound in cluster.similarity)),
                 f'<div class="example">{markup.address(cluster.kept_url)}</div>'
-                f'<div class="example quiet">copy: {markup.address(cluster.example)}</div>',
+                f'<div class="example"><span class="quiet">copy:</span> {markup.address(cluster.example)}</div>',
             )
             for cluster in clusters.largest
         ),
+        stacked=True,
     )
 
 
 def _shard_table(shards: Sequence[TokenShard]) -> str:
     columns = (
-        Column("File"),
+        Column("File", "why"),
         Column("Documents", "n"),
         Column("Tokens", "n"),
         Column("Bytes", "n"),
@@ -334,7 +336,7 @@ def _shard_table(shards: Sequence[TokenShard]) -> str:
         )
         for shard in shards[:_SHARDS]
     )
-    return markup.table(columns, rows) + _more(len(shards) - _SHARDS, "shards")
+    return markup.table(columns, rows, stacked=True) + _more(len(shards) - _SHARDS, "shards")
 
 
 def _more(number: int, what: str) -> str:
@@ -349,7 +351,8 @@ def _pairs(name: str, value: str, entries: Iterable[tuple[str, str]]) -> str:
 def _flat(settings: object, prefix: str = "") -> list[tuple[str, str]]:
     """Nested settings as (dotted name, value)."""
     if not isinstance(settings, Mapping):
-        return [(prefix, json.dumps(settings, ensure_ascii=False))]
+        plain = isinstance(settings, str) and settings
+        return [(prefix, str(settings) if plain else json.dumps(settings, ensure_ascii=False))]
     return [pair for key, value in settings.items() for pair in _flat(value, f"{prefix}.{key}" if prefix else str(key))]
 
 
