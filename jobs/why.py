@@ -62,7 +62,7 @@ def _render(story: "Story") -> Table:
     if story.url:
         page = story.link.url if story.link else story.url
         if page != story.asked:
-            grid.add_row("page", Text(page, overflow="fold"))
+            grid.add_row("url", Text(page, overflow="fold"))
         grid.add_row("key", story.key)
     if story.posts:
         grid.add_row("posts", _posts(story.posts))
@@ -108,7 +108,7 @@ def _posts(posts: Sequence["Post"]) -> Table:
     table = Table.grid(padding=(0, 2))
     for _ in range(4):
         table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True, overflow="ellipsis")
+    table.add_column(overflow="fold")
     for post in posts:
         if not post.id:
             table.add_row("in a URL list")

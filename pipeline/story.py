@@ -5,16 +5,18 @@ partitioned by link key, so one part of each is read; posts, their refusals and 
 them are searched, with the columns and rows that are not needed left out.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline import packed, posts, shards, storage, urls
+from pipeline import packed, shards, storage, urls
 from pipeline.corpus import CLAIM, CORPUS, FLOW
 from pipeline.stage import MANIFEST
 from schemas import tables
@@ -234,53 +236,84 @@ def tell(build: Build, asked: str) -> Story:
     return story
 
 
-def _is(column: str, key: bytes) -> pc.Expression:
-    return pc.field(column) == pa.scalar(key, tables.KEY)
+Found = Iterator[tuple[int, dict[str, Any]]]  # row number, columns
 
 
-def _rows(path: str, columns: list[str], where: pc.Expression) -> list[dict[str, Any]]:
-    with storage.open_binary(path) as stream:
-        rows: list[dict[str, Any]] = pq.read_table(stream, columns=columns, filters=where).to_pylist()
-        return rows
+_IN_THIS_THREAD: Final = pa.ipc.IpcReadOptions(use_threads=False)
+
+
+@contextmanager
+def _parquet(path: str) -> Iterator[pq.ParquetFile]:
+    """A Parquet file to be read with use_threads=False.
+
+    A thread of Arrow's that is the last to hold a Python stream aborts the interpreter at its exit, once in fifty runs
+    (https://github.com/apache/arrow/issues/50482).
+    """
+    with storage.open_binary(path) as stream, pq.ParquetFile(stream, pre_buffer=False) as table:
+        yield table
+
+
+def _rows(path: str, columns: list[str], by: list[str], matches: Callable[[pa.Table], pa.ChunkedArray]) -> Found:
+    """The rows whose columns `by` match. The other columns are read only of row groups that have such a row."""
+    start = 0
+    with _parquet(path) as table:
+        for group in range(table.num_row_groups):
+            found = np.flatnonzero(matches(table.read_row_group(group, by, use_threads=False)).to_numpy())
+            if len(found):
+                rows = table.read_row_group(group, columns, use_threads=False).take(pa.array(found)).to_pylist()
+                yield from zip((start + found).tolist(), rows, strict=True)
+            start += table.metadata.row_group(group).num_rows
+
+
+def _with_key(path: str, columns: list[str], key: bytes) -> Found:
+    return _rows(path, columns, ["key"], lambda table: _equal(table["key"], key))
+
+
+def _equal(keys: Any, key: bytes) -> Any:
+    return pc.equal(keys, pa.scalar(key, keys.type))
 
 
 def _refusals(build: Build, key: bytes | None, asked: str) -> Iterator[Refusal]:
     """Every rejected row of the URL. A row without a key is known by the URL as it was posted."""
-    where = (pc.field("key") == b"") & (pc.field("url") == asked[:_URL])
-    if key is not None:
-        where |= pc.field("key") == key
+
+    def matches(table: pa.Table) -> Any:
+        as_posted = pc.and_(_equal(table["key"], b""), pc.equal(table["url"], asked[:_URL]))
+        return as_posted if key is None else pc.or_(as_posted, _equal(table["key"], key))
+
     for stage in FLOW[:-1]:  # shards lose nothing
         for path in build.files(stage, ".rejected.parquet"):
-            for row in _rows(path, ["stage", "reason", "detail"], where):
+            for _, row in _rows(path, ["stage", "reason", "detail"], ["key", "url"], matches):
                 yield Refusal(**row)
 
 
 def _tell_posts(build: Build, story: Story, key: bytes, ordinal: int) -> None:
     columns = list(Post.__dataclass_fields__)
     for path in build.part("links", ordinal, ".links.parquet"):
-        for row in _rows(path, ["url", "score", "posts"], _is("key", key)):
+        for _, row in _with_key(path, ["url", "score", "posts"], key):
             story.posts = [Post(**post) for post in row["posts"]]
             rule, threshold = build.settings["links.score_rule"], build.settings["links.score"]
             story.link = LinkScore(row["url"], row["score"], rule, threshold)
     if story.link is None:  # refused, or not merged yet: the posts are where they were read to
         found: list[Post] = []
         for path in build.files("posts", ".posts.arrow"):
-            for batch in posts.read_part(path, ordinal, build.parts):
-                mine = batch.filter(pc.equal(batch.column("key"), pa.scalar(key, tables.KEY)))
-                found += [Post(**post) for post in mine.select(columns).to_pylist()]
+            with storage.open_binary(path) as stream, pa.ipc.open_file(stream, options=_IN_THIS_THREAD) as reader:
+                for number in range(ordinal, reader.num_record_batches, build.parts):  # the layout is told in posts.py
+                    batch = reader.get_batch(number)
+                    mine = batch.filter(_equal(batch.column("key"), key))
+                    found += [Post(**post) for post in mine.select(columns).to_pylist()]
         story.posts = sorted(set(found), key=lambda post: (post.created_utc, post.id))
 
 
 def _tell_captures(build: Build, story: Story, key: bytes, ordinal: int) -> None:
     chosen: tuple[str, int] | None = None
     for path in build.part("pages", ordinal, ".pages.parquet"):
-        for row in _rows(path, ["archive", "offset"], _is("key", key)):
+        for _, row in _with_key(path, ["archive", "offset"], key):
             chosen = row["archive"], row["offset"]
     columns = ["captured_utc", "status", "content_type", "verdict", "offset"]
     found = [
         Capture(**row, archive=archive, chosen=(archive, row["offset"]) == chosen)
         for archive, path in zip(build.archives, build.files("captures", ".captures.parquet"), strict=False)
-        for row in _rows(path, columns, _is("key", key))
+        for _, row in _with_key(path, columns, key)
     ]
     posted = min((post.created_utc for post in story.posts), default=0)
     found.sort(key=lambda c: (not c.chosen, c.verdict != "", abs(c.captured_utc - posted), c.archive, c.offset))
@@ -291,21 +324,21 @@ def _tell_document(build: Build, story: Story, key: bytes, ordinal: int) -> str:
     """Tell the document, and return the split that it is in, if any."""
     for path in build.part("documents", ordinal, ".documents.parquet"):
         columns = ["title", "length", "token_count", "language_probability"]
-        for row in _rows(path, columns, _is("key", key)):
+        for at, row in _with_key(path, columns, key):
             story.text = Text(row["title"], row["length"], row["token_count"], row["language_probability"])
-            with storage.open_binary(path) as stream:
-                keys = pq.read_table(stream, columns=["key"])["key"]
-            at = pc.index(keys, pa.scalar(key, tables.KEY)).as_py()
             for decisions in build.part("clusters", ordinal, ".decisions.parquet"):
-                with storage.open_binary(decisions) as stream:
-                    return str(pq.read_table(stream, columns=["split"])["split"][at].as_py())
+                with _parquet(decisions) as table:
+                    return str(table.read(["split"], use_threads=False)["split"][at].as_py())
     return ""
 
 
 def _tell_copies(build: Build, story: Story, key: bytes) -> None:
+    def matches(table: pa.Table) -> Any:
+        return pc.or_(_equal(table["key"], key), _equal(table["kept_key"], key))
+
     columns = ["key", "url", "kept", "kept_url", "similarity", "reason"]
     for path in build.files("clusters", ".clusters.parquet"):
-        for row in _rows(path, columns, _is("key", key) | _is("kept_key", key)):
+        for _, row in _rows(path, columns, ["key", "kept_key"], matches):
             if row["key"] != key:
                 story.copies.append(Copy(row["url"], row["similarity"], row["reason"]))
             elif not row["kept"]:
@@ -321,7 +354,7 @@ def _place(build: Build, key: bytes, ordinal: int, split: str) -> Place | None:
     starts = [build.parts * number // len(names) for number in range(len(names))]
     name = names[max(number for number, start in enumerate(starts) if start <= ordinal)] + shards.TOKENS
     path = storage.join(build.work, CORPUS, name)
-    with storage.open_binary(path) as stream, pa.ipc.open_file(stream) as reader:
+    with storage.open_binary(path) as stream, pa.ipc.open_file(stream, options=_IN_THIS_THREAD) as reader:
         batch = reader.get_batch(0)
     row = pc.index(batch.column("key"), pa.scalar(key, tables.KEY)).as_py()
     if row < 0:

@@ -1,0 +1,28 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "miniweb"
+
+
+@pytest.fixture(scope="session")
+def miniweb_build(tmp_path_factory):
+    """Work directory of the shipped mini web, built once with the preset demo. Not to be changed by a test."""
+    work = tmp_path_factory.mktemp("miniweb")
+    flags = [
+        "--config=demo",
+        "--submissions",
+        str(EXAMPLES / "submissions.ndjson.zst"),
+        "--warcs",
+        str(EXAMPLES / "*.warc.gz"),
+        f"--work={work}",
+        "--workers=2",
+    ]
+    # In a process of its own: a build starts a fork server, which a test process should not have.
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs.cli", "build", *flags], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return work
