@@ -131,6 +131,7 @@ def make_extractor(settings: ExtractSettings) -> Callable[[bytes], bytes]:
     """`extract_page` from bytes to bytes, with all models loaded."""
     vocabulary.load()
     language.identify("warm up")
+    minhash.sign(minhash.shingles("warm up"))
     return lambda payload: _encode(extract_page(payload, settings))
 
 

@@ -13,7 +13,6 @@ import re
 import numpy as np
 import numpy.typing as npt
 import xxhash
-from datasketch import MinHash
 
 SCHEME = "webtext-1"
 PERMUTATIONS = 128
@@ -32,6 +31,8 @@ U64 = npt.NDArray[np.uint64]
 @functools.cache
 def _permutations() -> tuple[Signature, Signature]:
     """Multipliers and offsets, shape (128, 1) each. A library that deals others would corrupt the corpus unseen."""
+    from datasketch import MinHash  # imports half of scipy, which only those who sign should wait for
+
     table = MinHash(num_perm=PERMUTATIONS, seed=1, scheme="affine32").permutations
     digest = hashlib.sha256(np.ascontiguousarray(table, dtype="<u4").tobytes()).hexdigest()
     if digest != _PERMUTATIONS_SHA256:

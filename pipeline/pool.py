@@ -104,7 +104,7 @@ class Pool:
 def fork_server() -> ForkServerContext:
     """Processes forked from one clean server, which has imported once what they need: a start takes milliseconds."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pipeline.extract"])
+    context.set_forkserver_preload(["pipeline.preload"])
     return context
 
 
