@@ -7,7 +7,7 @@ point: before its parts run, every source emits packed bytes per part (see packe
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -125,6 +125,7 @@ class PartOutput:
         self._stage = stage
         self._part = part
         self._files: list[File] = []
+        self._tables = ExitStack()
         self._rejected: TableWriter | None = None
         self._reasons: Counter[Reason] = Counter()
         self.taken = 0
@@ -155,7 +156,8 @@ class PartOutput:
 
     def reject(self, row: Rejected, records: int = 1) -> None:
         """Write one row of the rejected table. It stands for so many records of this stage's ledger (0: none)."""
-        assert self._rejected is not None  # run_part opened it
+        if self._rejected is None:
+            self._rejected = self._tables.enter_context(self.table("rejected", tables.REJECTED))
         self._rejected.add(row.stage, str(row.reason), row.key, row.url[:_URL], row.detail[:_DETAIL])
         self._reasons[row.reason] += records
 
@@ -166,7 +168,7 @@ class PartOutput:
             StageError: the ledger of this part is not closed.
         """
         stage, part = self._stage, self._part
-        with self.table("rejected", tables.REJECTED) as self._rejected:
+        with self._tables:
             stage.run(part, self, blocks)
         rejected = {str(reason): self._reasons[reason] for reason in Reason if self._reasons[reason]}
         tally = Tally(self.taken, self.passed, self.rows, rejected, dict(sorted(self.counts.items())))
