@@ -78,10 +78,9 @@ def _render(story: "Story") -> Table:
     _refusals(grid, "pages", story)
     if story.text:
         text = story.text
-        figures = (
-            f"{text.tokens:,} tokens, {text.characters:,} characters, English with {text.language_probability:.2f}"
-        )
-        grid.add_row("document", Text(f"{figures}\n{text.title}", overflow="fold"))
+        size = f"{text.tokens:,} tokens, {text.characters:,} characters"
+        language = f"English with probability {text.language_probability:.2f}"
+        grid.add_row("document", Text(f"{size}, {language}\n{text.title}", overflow="fold"))
     _refusals(grid, "documents", story)
     if story.copy_of:
         grid.add_row("copy of", Text(f"{story.copy_of.url}  similarity {story.copy_of.similarity:.2f}"))

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from pipeline import packed, shards, storage, urls
 from pipeline.corpus import CLAIM, CORPUS, FLOW
-from pipeline.stage import MANIFEST
+from pipeline.stage import MANIFEST, REJECTED
 from schemas import tables
 from schemas.manifest import ManifestError, StageManifest, read_object
 from schemas.records import Reason
@@ -215,7 +215,7 @@ def tell(build: Build, asked: str) -> Story:
     try:
         story.url = urls.canonicalize(asked)
     except ValueError as error:
-        story.refusals = list(_refusals(build, None, asked))
+        story.refusals = list(_refusals(build, None, 0, asked))
         story.known = bool(story.refusals)
         story.verdict = Reason.BAD_URL if story.known else NOT_A_URL
         story.explanation = f"{EXPLANATIONS[story.verdict]} It {error}."
@@ -224,7 +224,7 @@ def tell(build: Build, asked: str) -> Story:
     story.key = key.hex()
     hi, _ = packed.split_keys([key])
     ordinal = int(packed.part_of(hi, build.parts)[0])
-    story.refusals = list(_refusals(build, key, asked))
+    story.refusals = list(_refusals(build, key, ordinal, asked))
     _tell_posts(build, story, key, ordinal)
     _tell_captures(build, story, key, ordinal)
     split = _tell_document(build, story, key, ordinal)
@@ -273,15 +273,23 @@ def _equal(keys: Any, key: bytes) -> Any:
     return pc.equal(keys, pa.scalar(key, keys.type))
 
 
-def _refusals(build: Build, key: bytes | None, asked: str) -> Iterator[Refusal]:
+def _refusals(build: Build, key: bytes | None, ordinal: int, asked: str) -> Iterator[Refusal]:
     """Every rejected row of the URL. A row without a key is known by the URL as it was posted."""
+    own = f"{ordinal:05d}.{REJECTED}"
 
     def matches(table: pa.Table) -> Any:
         as_posted = pc.and_(_equal(table["key"], b""), pc.equal(table["url"], asked[:_URL]))
         return as_posted if key is None else pc.or_(as_posted, _equal(table["key"], key))
 
-    for stage in FLOW[:-1]:  # shards lose nothing
-        for path in build.files(stage, ".rejected.parquet"):
+    # Shards lose nothing.
+    for stage, ending in (
+        ("posts", REJECTED),
+        ("links", own),
+        ("pages", own),
+        ("documents", own),
+        ("clusters", REJECTED),
+    ):
+        for path in build.files(stage, ending):
             for _, row in _rows(path, ["stage", "reason", "detail"], ["key", "url"], matches):
                 yield Refusal(**row)
 
