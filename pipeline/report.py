@@ -273,7 +273,7 @@ def _losses(row: FunnelRow, examples: Mapping[str, Sequence[Example]]) -> str:
 
 def _example(example: Example) -> str:
     detail = f'<span class="detail">{markup.text(example.detail, _DETAIL)}</span>' if example.detail else ""
-    return f'<div class="example">{markup.address(example.url) if example.url else ""}{detail}</div>'
+    return f'<div class="example">{markup.address(example.url) if example.url else ""} {detail}</div>'
 
 
 def _shares(title: str, shares: Sequence[Share]) -> str:
