@@ -12,10 +12,10 @@ with records cut over members, and reads lines of any length into memory. The te
 """
 
 import re
-import zlib
 from typing import BinaryIO, Final, Protocol
 
 import zstandard
+from zlib_ng import zlib_ng  # inflates at more than twice the speed of the standard library's zlib
 
 MAX_LINE_BYTES: Final = 16 * 2**10
 """Longest ARC record line: far above what browsers and servers accept as URL."""
@@ -61,7 +61,7 @@ class _GzipMember:
     STEP_BYTES: Final = 16 * 2**10
 
     def __init__(self) -> None:
-        self._decompressor = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        self._decompressor = zlib_ng.decompressobj(16 + zlib_ng.MAX_WBITS)
 
     @property
     def ended(self) -> bool:
@@ -272,7 +272,7 @@ class ArchiveReader:
                 return b""
             try:
                 output, self._input_at = self._member.feed(self._input, self._input_at)
-            except (zlib.error, zstandard.ZstdError) as error:
+            except (zlib_ng.error, zstandard.ZstdError) as error:
                 self._fail(f"the compressed member that starts at byte {self._member_start} is damaged: {error}")
                 self._corrupt = True
                 return b""
@@ -334,7 +334,7 @@ class ArchiveReader:
         try:
             while not output and not member.ended and at < len(self._input):
                 output, at = member.feed(self._input, at)
-        except (zlib.error, zstandard.ZstdError):
+        except (zlib_ng.error, zstandard.ZstdError):
             return b""
         return output
 

@@ -7,12 +7,13 @@ that leaves is OSError from the caller's stream. WARC digests are not verified.
 """
 
 import calendar
-import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import BinaryIO, Final
+
+import xxhash
 
 from pipeline.http_payload import (
     MAX_HEAD_BYTES,
@@ -54,7 +55,7 @@ class Capture:
     status: int  # of HTTP; 200 for pages stored without HTTP header
     content_type: str  # lower-case type/subtype, "" where unknown
     verdict: str  # a Reason, or "" for a capture that can be a page
-    digest: bytes  # 16 bytes: blake2b of the decoded payload, of its first max_page_bytes + 1 bytes at most
+    digest: bytes  # 16 bytes: XXH3 of the decoded payload, of its first max_page_bytes + 1 bytes at most
     offset: int  # where to find it again: for `read_page`, see pipeline.members.ArchiveReader.offset
 
 
@@ -116,7 +117,7 @@ def index_archive(stream: BinaryIO, name: str, max_page_bytes: int) -> Iterator[
             except BadRecord as error:
                 yield _reject(name, offset, str(error), error.url, error.reason)
                 continue
-            digest = hashlib.blake2b(page.payload, digest_size=16).digest()
+            digest = xxhash.xxh3_128_digest(page.payload)
             captured = parse_date(record.date)
             yield Capture(page.url, captured, page.status, page.content_type, verdict, digest, offset)
         if archive.damage and not reported:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import brotli
 import pytest
+import xxhash
 import zstandard
 from fastwarc.warc import ArchiveIterator as FastIterator
 from fastwarc.warc import WarcRecordType
@@ -49,7 +50,7 @@ def content(found):
 
 
 def digest(payload):
-    return hashlib.blake2b(payload, digest_size=16).digest()
+    return xxhash.xxh3_128_digest(payload)
 
 
 def http(body, status="200 OK", content_type="text/html; charset=UTF-8", **fields):
