@@ -5,13 +5,14 @@ from dataclasses import asdict, replace
 from hashlib import sha256
 from itertools import pairwise
 
+import memory_store
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from jobs import cli
-from pipeline import verify
+from pipeline import storage, verify
 from schemas import tables
 from schemas.manifest import CorpusManifest, File
 from schemas.records import TokenShard
@@ -102,6 +103,16 @@ def test_a_built_corpus_is_sound(miniweb_build, capsys):
             f"sha256 of content {manifest.content_sha256()}"
         ],
     )
+
+
+def test_a_corpus_in_an_object_store(corpus, capsys):
+    far = f"{memory_store.SCHEME}://bucket/corpus"
+    for path in corpus.rglob("*.*"):
+        storage.publish_bytes(f"{far}/{path.relative_to(corpus)}", path.read_bytes())
+    status, [line] = check(far, capsys)
+    assert (status, line[:4]) == (0, "ok: ")
+    storage.publish_bytes(f"{far}/text/stray", b"x")
+    assert check(far, capsys) == (1, ["text/stray: not listed in the manifest"])
 
 
 def test_progress_ends_at_all_bytes(corpus):
