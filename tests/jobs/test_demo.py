@@ -2,6 +2,7 @@ import json
 import os
 
 import pytest
+import webs
 
 from jobs import demo
 from jobs.demo import DemoConfig
@@ -39,3 +40,25 @@ def test_losses_are_the_first_and_the_last(tmp_path):
 def test_negative_numbers_are_refused():
     with pytest.raises(ValueError, match=r"--steps is -1"):
         DemoConfig(steps=-1)
+
+
+def test_the_whole_way_on_a_small_web_and_again(tmp_path, monkeypatch, capfd):
+    folder = tmp_path / "examples" / "miniweb"
+    webs.write_posts(folder / "submissions.ndjson.zst", webs.posts_of())
+    webs.write_archives(folder, webs.records_of(6), 1)
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert demo.run(DemoConfig(steps=2, workers=1)) == 0
+        out = capfd.readouterr().out
+        assert "below_score" in out
+        assert "ok: 2 shards" in out
+        assert "training loss: 10." in out
+        assert "at step 2" in out
+        assert "report: demo/work/report.html" in out
+    assert "preset demo" in (tmp_path / "demo" / "work" / "report.html").read_text()
+    assert len((tmp_path / "demo" / "run" / "log.jsonl").read_text().splitlines()) == 2
+
+
+def test_training_that_has_not_begun_in_time_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match=r"--seconds 0: give more"):
+        demo.train(["--config=tiny", f"--data={tmp_path}", f"--out={tmp_path / 'run'}"], seconds=0)
