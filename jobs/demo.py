@@ -79,8 +79,8 @@ def train(flags: Sequence[str], seconds: float) -> int:
     It is a process of its own because SIGTERM is how a training run is told to save a checkpoint and stop. Also, the
     model then shares neither memory nor threads with Beam.
     """
-    # A thread of OpenMP spins while it waits, and on a busy machine takes the core from the one it waits for. With three
-    # other processes on two cores, 16 steps took 15 and 21 s with this, 22 and 78 s without.
+    # A thread of OpenMP spins while it waits, and on a busy machine takes the core from the one it waits for. With
+    # three others at work on two cores, 16 steps took 15 and 21 s with this, 22 and 78 s without.
     environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
     with subprocess.Popen([sys.executable, "-m", "jobs.cli", "pretrain", *flags], env=environment) as process:
         try:
