@@ -45,10 +45,10 @@ def test_negative_numbers_are_refused():
 def test_the_whole_way_on_a_small_web_and_again(tmp_path, monkeypatch, capfd):
     folder = tmp_path / "examples" / "miniweb"
     webs.write_posts(folder / "submissions.ndjson.zst", webs.posts_of())
-    webs.write_archives(folder, webs.records_of(6), 1)
+    webs.write_archives(folder, webs.records_of(10), 1)
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
-        assert demo.run(DemoConfig(steps=2, workers=1)) == 0
+        assert demo.run(DemoConfig(steps=2, workers=2)) == 0
         out = capfd.readouterr().out
         assert "below_score" in out
         assert "ok: 2 shards" in out
