@@ -22,7 +22,7 @@ class DemoConfig:
 
     out: str = "demo"
     """Folder for everything: work/ has the build and its report, run/ the model."""
-    seconds: float = 150.0
+    seconds: float = 180.0
     """Longest time to train in one go. A machine that needs longer stops there with a checkpoint."""
     steps: int = 0
     """Updates of the model; 0 for those of the preset `tiny`. A model keeps the number that it was begun with."""
