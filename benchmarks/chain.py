@@ -54,7 +54,7 @@ def pages(count: int) -> Iterator[tuple[str, str, bytes]]:
 
 
 def vary(html: bytes, turn: int) -> bytes:
-    """The page with a word of this turn after every third word of its text: no 5-word shingle is like another turn's."""
+    """The page with a word of this turn after every third word of its text: no shingle is like another turn's."""
     mark = f" turn{turn}".encode()
     body = max(html.lower().find(b"<body"), 0)
     words = re.sub(rb"((?:\s+[a-z]+){3})(?=[^<>]*<)", rb"\1" + mark, html[body:])

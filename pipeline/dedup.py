@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pipeline import components, minhash, packed, storage
+from pipeline import components, minhash, packed, tabular
 from pipeline.settings import DedupSettings, ShardSettings
-from pipeline.stage import Part, PartOutput, TableWriter
+from pipeline.stage import Part, PartOutput
+from pipeline.tabular import TableWriter
 from schemas import tables
 from schemas.records import Document, Reason, Rejected
 
@@ -32,8 +32,7 @@ U64 = npt.NDArray[np.uint64]
 
 def emit(parts: int, source: Part, wanted: frozenset[int]) -> list[tuple[int, bytes]]:
     """Band hashes of one documents part, packed for each part of `candidates`."""
-    with storage.open_binary(source.inputs[0]) as stream:
-        table = pq.read_table(stream, columns=["signature", "text_hash"])
+    table = tabular.read_columns(source.inputs[0], ["signature", "text_hash"])
     count = table.num_rows
     if not count:
         return []
@@ -155,8 +154,7 @@ def verify(a: U64, b: U64, suspects: Suspects, threshold: float) -> tuple[U64, U
 def _candidates(edge_files: Sequence[str]) -> tuple[U64, U64]:
     found = [np.empty((0, 2), np.uint64)]
     for path in edge_files:
-        with storage.open_binary(path) as stream:
-            table = pq.read_table(stream)
+        table = tabular.read_columns(path)
         found.append(np.stack([table["a"].to_numpy(), table["b"].to_numpy()], axis=1))
     edges = np.unique(np.concatenate(found), axis=0)
     return edges[:, 0], edges[:, 1]
@@ -171,8 +169,7 @@ def _load(document_files: Sequence[str], ids: U64) -> Suspects:
         own = ids[(ids >> np.uint64(32)) == ordinal]
         if not len(own):
             continue
-        with storage.open_binary(path) as stream:
-            table = pq.read_table(stream, columns=columns)
+        table = tabular.read_columns(path, columns)
         table = table.take(pa.array((own & np.uint64(0xFFFFFFFF)).astype(np.int64)))
         signatures.append(_signatures(table))
         text_hashes.append(np.frombuffer(b"".join(table["text_hash"].to_pylist()), np.uint8).reshape(-1, 16))
@@ -231,6 +228,5 @@ def _write_decisions(
 
 
 def _keys_and_tokens(path: str) -> Iterator[tuple[bytes, int]]:
-    with storage.open_binary(path) as stream, pq.ParquetFile(stream) as table:
-        for batch in table.iter_batches(columns=["key", "token_count"]):
-            yield from zip(batch["key"].to_pylist(), batch["token_count"].to_pylist(), strict=True)
+    for batch in tabular.batches(path, ["key", "token_count"]):
+        yield from zip(batch["key"].to_pylist(), batch["token_count"].to_pylist(), strict=True)

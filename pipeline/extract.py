@@ -13,16 +13,16 @@ from typing import BinaryIO
 
 import msgspec
 import numpy as np
-import pyarrow.parquet as pq
 import trafilatura
 from resiliparse.parse.encoding import detect_encoding
 from trafilatura.settings import Extractor
 from trafilatura.utils import load_html
 
-from pipeline import language, minhash, storage, warc
+from pipeline import language, minhash, storage, tabular, warc
 from pipeline.sandbox import Failure, Sandbox
 from pipeline.settings import ExtractSettings
-from pipeline.stage import Part, PartOutput, TableWriter
+from pipeline.stage import Part, PartOutput
+from pipeline.tabular import TableWriter
 from schemas import tables, vocabulary
 from schemas.records import Page, Reason, Rejected
 
@@ -35,8 +35,9 @@ _MAX_TEXT = 2_000_000  # characters
 _BATCH = 32  # pages per exchange with the sandbox
 _OPEN_ARCHIVES = 64  # files that one part keeps open
 
-_LONG_BLANK = re.compile(r"[^\S\n]{200,}|\n{200,}")  # tiktoken panics at a million blanks
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
+_LONG_BLANK = re.compile(r"\s{1000,}")
+_MANY_BLANKS = 500_000  # tiktoken panics at about 0.9 million blanks in a row, so a shorter text can't make it
+_CONTROLS = bytes(code for code in range(32) if chr(code) not in "\t\n\r")
 _LONG_TAG = re.compile("<[^<>]{65536,}")  # real pages have such, with a whole JSON document in one attribute
 
 
@@ -116,14 +117,16 @@ def main_text(html: str, settings: ExtractSettings) -> tuple[str, str]:
     tree = load_html(html)
     if tree is None:
         return "", ""
-    title = " ".join(_UNPRINTABLE.sub("", tree.findtext(".//title") or "").split())[:_MAX_TITLE]
+    title = " ".join(clean(tree.findtext(".//title") or "").split())[:_MAX_TITLE]
     options = Extractor(output_format="txt", fast=True, comments=False, recall=settings.favor_recall)
     return title, clean(trafilatura.extract(tree, options=options) or "")
 
 
 def clean(text: str) -> str:
     """Without control characters and lone surrogates, without endless blanks, of bounded length."""
-    text = _LONG_BLANK.sub(lambda run: run.group()[0], _UNPRINTABLE.sub("", text))
+    text = text.encode("utf-8", "ignore").translate(None, _CONTROLS).decode()  # "ignore" drops lone surrogates
+    if len(text) > _MANY_BLANKS:
+        text = _LONG_BLANK.sub(lambda run: run.group()[0], text)
     return text[:_MAX_TEXT].strip()
 
 
@@ -160,9 +163,8 @@ def run(settings: ExtractSettings, part: Part, output: PartOutput, blocks: Seque
 
 
 def _batches(path: str) -> Iterator[list[Page]]:
-    with storage.open_binary(path) as stream, pq.ParquetFile(stream) as table:
-        for batch in table.iter_batches(_BATCH):
-            yield [Page(**row) for row in batch.to_pylist()]
+    for batch in tabular.batches(path, rows=_BATCH):
+        yield [Page(**row) for row in batch.to_pylist()]
 
 
 class _Archives:

@@ -14,12 +14,10 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from pipeline import storage
+from pipeline import tabular
 from schemas.records import Reason
 
-_ROWS = 65_536  # of one column batch
 # Stored URLs are canonical (pipeline.urls), so a pattern is enough; on 8 million it is a minute faster than a parser.
 _HOST = r"^https?://(?:[^/?#@]*@)?(?:www\.)?(?P<host>\[[^\]]*\]|[^/:?#]+)"
 
@@ -173,5 +171,4 @@ def _copies(label: bytes, members: Iterable[_Member]) -> Copies:
 
 def _batches(paths: Iterable[str], columns: list[str]) -> Iterator[pa.RecordBatch]:
     for path in paths:
-        with storage.open_binary(path) as stream, pq.ParquetFile(stream) as table:
-            yield from table.iter_batches(_ROWS, columns=columns)
+        yield from tabular.batches(path, columns)

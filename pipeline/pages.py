@@ -7,9 +7,8 @@ and links together by link key in a packed shuffle: only hashes, dates and offse
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import pyarrow.parquet as pq
 
-from pipeline import packed, storage, urls, warc
+from pipeline import packed, storage, tabular, urls, warc
 from pipeline.stage import Part, PartOutput
 from schemas import tables
 from schemas.records import Link, Page, Reason, Rejected
@@ -68,8 +67,8 @@ def _row(capture: warc.Capture) -> tuple[object, ...] | Rejected:
 
 def emit(parts: int, source: Part, wanted: frozenset[int]) -> list[tuple[int, bytes]]:
     """One capture table, packed for each part of `pages`. Inputs: the table, the archive."""
-    with storage.open_binary(source.inputs[0]) as stream:
-        table = pq.read_table(stream, columns=["key", "captured_utc", "status", "verdict", "digest", "offset"])
+    columns = ["key", "captured_utc", "status", "verdict", "digest", "offset"]
+    table = tabular.read_columns(source.inputs[0], columns)
     if not table.num_rows:
         return []
     records = np.empty(table.num_rows, _CAPTURE)
@@ -107,9 +106,8 @@ def choose(archives: Sequence[str], part: Part, output: PartOutput, blocks: Sequ
 
 def _links(path: str) -> Iterator[Link]:
     """The links of a table, without their posts."""
-    with storage.open_binary(path) as stream, pq.ParquetFile(stream) as table:
-        for batch in table.iter_batches(columns=["key", "url", "score", "created_utc"]):
-            yield from (Link(**row, posts=()) for row in batch.to_pylist())
+    for batch in tabular.batches(path, ["key", "url", "score", "created_utc"]):
+        yield from (Link(**row, posts=()) for row in batch.to_pylist())
 
 
 def captures_of(captures: packed.Packed, key: bytes) -> packed.Packed:

@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from pipeline import storage, urls
+from pipeline import storage, tabular, urls
 from pipeline.dedup import split_of
 from pipeline.settings import ShardSettings
 from schemas import tables, vocabulary
@@ -129,10 +128,7 @@ def check_text(
     rows, clusters = _Rows(text.name), list[bytes]()
     start = 0
     try:
-        # Without threads: one that is the last to hold a Python stream aborts the interpreter at its exit
-        # (https://github.com/apache/arrow/issues/50482).
-        path = storage.join(corpus, text.name)
-        with storage.open_binary(path) as stream, pq.ParquetFile(stream, pre_buffer=False) as table:
+        with tabular.open_parquet(storage.join(corpus, text.name)) as table:
             if not table.schema_arrow.equals(tables.TEXT, check_metadata=True):
                 return [], [f"{text.name}: its {_difference(table.schema_arrow, tables.TEXT)}"]
             for chunk in table.iter_batches(_BATCH, use_threads=False):

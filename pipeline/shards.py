@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline import storage
+from pipeline import tabular
 from pipeline.settings import ShardSettings
 from pipeline.stage import Part, PartOutput
 from schemas import tables, vocabulary
@@ -21,6 +21,7 @@ from schemas import tables, vocabulary
 STAGE = "shards"
 TOKENS = ".arrow"  # endings of the two files of a shard
 TEXT = ".parquet"
+_WRITING = {**tabular.WRITING, "compression_level": 3}  # the text is kept and sent around
 _MAX_TOKENS = 2**31 - 1  # of one shard: Arrow's list offsets have 32 bits
 
 
@@ -55,7 +56,7 @@ def run(part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
     half = len(part.inputs) // 2
     chunks: list[pa.Table] = []
     text_name = f"text/{part.name}{TEXT}"
-    with output.file(text_name) as sink, pq.ParquetWriter(sink, tables.TEXT, compression="zstd") as texts:
+    with output.file(text_name) as sink, pq.ParquetWriter(sink, tables.TEXT, **_WRITING) as texts:
         for documents, decisions in zip(part.inputs[:half], part.inputs[half:], strict=True):
             for table in _kept(documents, decisions, split):
                 texts.write_table(_text(table))
@@ -73,17 +74,16 @@ def run(part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
 
 def _kept(documents: str, decisions: str, split: str) -> Iterator[pa.Table]:
     """The documents of this split, a row group at a time, with the columns of their decisions."""
-    with storage.open_binary(decisions) as stream:
-        decided = pq.read_table(stream)
+    decided = tabular.read_columns(decisions)
     row = 0
-    with storage.open_binary(documents) as stream, pq.ParquetFile(stream) as table:
+    with tabular.open_parquet(documents) as table:
         for group in range(table.num_row_groups):
             count = table.metadata.row_group(group).num_rows
             mine = decided.slice(row, count)
             row += count
             wanted = pc.equal(mine["split"], split)
             if pc.any(wanted).as_py():
-                chunk = table.read_row_group(group)
+                chunk = table.read_row_group(group, use_threads=False)
                 yield (
                     chunk.append_column("cluster", mine["cluster"]).append_column("split", mine["split"]).filter(wanted)
                 )

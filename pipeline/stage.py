@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline import storage
+from pipeline.tabular import TableWriter
 from schemas import tables
 from schemas.manifest import File, ManifestError, Receipt, StageManifest, Tally, add_up, digest_of
 from schemas.records import Reason, Rejected
@@ -22,7 +22,6 @@ from schemas.records import Reason, Rejected
 RECEIPT = ".receipt.json"
 MANIFEST = "manifest.json"
 REJECTED = "rejected.parquet"
-_ROW_GROUP = 1000  # rows: what a table writer holds in memory before it writes
 _DETAIL = 300  # characters kept of the detail of a rejection
 _URL = 2048  # characters kept of the URL of a rejection
 
@@ -80,42 +79,6 @@ class Stage:
 def numbered(paths: Iterable[Sequence[str]]) -> tuple[Part, ...]:
     """Parts 00000, 00001, ... with these inputs each."""
     return tuple(Part(f"{n:05d}", n, tuple(inputs)) for n, inputs in enumerate(paths))
-
-
-class TableWriter:
-    """Rows into one Parquet file, a row group at a time. Equal rows give equal bytes."""
-
-    def __init__(self, sink: storage.HashingSink, schema: pa.Schema) -> None:
-        self._sink = sink
-        self._schema = schema
-        self._writer = pq.ParquetWriter(sink, schema, compression="zstd", compression_level=3)
-        self._columns: list[list[Any]] = [[] for _ in schema.names]
-        self.rows = 0
-
-    def add(self, *values: Any) -> None:
-        """Append one row, values in the order of the schema."""
-        for column, value in zip(self._columns, values, strict=True):
-            column.append(value)
-        self.rows += 1
-        if len(self._columns[0]) >= _ROW_GROUP:
-            self._flush()
-
-    def write(self, table: pa.Table) -> None:
-        """Append many rows that are columns already."""
-        self._writer.write_table(table.cast(self._schema))
-        self.rows += table.num_rows
-
-    def _flush(self) -> None:
-        arrays = [pa.array(column, field.type) for column, field in zip(self._columns, self._schema, strict=True)]
-        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
-        for column in self._columns:
-            column.clear()
-
-    def close(self) -> None:
-        """Write what is left and the footer."""
-        if self._columns[0] or not self.rows:
-            self._flush()
-        self._writer.close()
 
 
 class PartOutput:

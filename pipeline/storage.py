@@ -63,6 +63,9 @@ def expand(patterns: Iterable[str]) -> list[Found]:
 
 def listing(folder: str) -> dict[str, int]:
     """Sizes in bytes of the files directly inside `folder`, by name; empty where there is no such folder."""
+    if is_local(folder):
+        entries = os.scandir(folder) if os.path.isdir(folder) else ()
+        return {e.name: e.stat().st_size for e in entries if e.is_file() and not e.name.startswith(".")}
     return {entry.path.rsplit("/", 1)[-1]: entry.bytes for entry in _match(join(folder, "*"))}
 
 

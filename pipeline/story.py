@@ -6,7 +6,6 @@ them are searched, with the columns and rows that are not needed left out.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
@@ -14,9 +13,8 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from pipeline import packed, shards, storage, urls
+from pipeline import packed, shards, storage, tabular, urls
 from pipeline.corpus import CLAIM, CORPUS, FLOW
 from pipeline.stage import MANIFEST, REJECTED
 from schemas import tables
@@ -242,21 +240,10 @@ Found = Iterator[tuple[int, dict[str, Any]]]  # row number, columns
 _IN_THIS_THREAD: Final = pa.ipc.IpcReadOptions(use_threads=False)
 
 
-@contextmanager
-def _parquet(path: str) -> Iterator[pq.ParquetFile]:
-    """A Parquet file to be read with use_threads=False.
-
-    A thread of Arrow's that is the last to hold a Python stream aborts the interpreter at its exit, once in fifty runs
-    (https://github.com/apache/arrow/issues/50482).
-    """
-    with storage.open_binary(path) as stream, pq.ParquetFile(stream, pre_buffer=False) as table:
-        yield table
-
-
 def _rows(path: str, columns: list[str], by: list[str], matches: Callable[[pa.Table], pa.ChunkedArray]) -> Found:
     """The rows whose columns `by` match. The other columns are read only of row groups that have such a row."""
     start = 0
-    with _parquet(path) as table:
+    with tabular.open_parquet(path) as table:
         for group in range(table.num_row_groups):
             found = np.flatnonzero(matches(table.read_row_group(group, by, use_threads=False)).to_numpy())
             if len(found):
@@ -335,7 +322,7 @@ def _tell_document(build: Build, story: Story, key: bytes, ordinal: int) -> str:
         for at, row in _with_key(path, columns, key):
             story.text = Text(row["title"], row["length"], row["token_count"], row["language_probability"])
             for decisions in build.part("clusters", ordinal, ".decisions.parquet"):
-                with _parquet(decisions) as table:
+                with tabular.open_parquet(decisions) as table:
                     return str(table.read(["split"], use_threads=False)["split"][at].as_py())
     return ""
 

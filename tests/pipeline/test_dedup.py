@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from pipeline import dedup, minhash, packed
 from pipeline.settings import DedupSettings, ShardSettings
-from pipeline.stage import PartOutput, Stage, TableWriter, numbered
+from pipeline.stage import PartOutput, Stage, numbered
+from pipeline.tabular import TableWriter
 from schemas import tables
 from schemas.records import Document
 

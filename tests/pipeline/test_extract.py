@@ -72,9 +72,12 @@ def test_characters_survive_what_the_page_declares(declared, real):
 
 
 def test_cleaned_text_is_safe_to_tokenize():
-    text = extract.clean("a\x00b \ud800 c" + " " * 2_000_000 + "d" + "\n" * 1000 + "e")
+    text = extract.clean("a\x00b \ud800 c" + " \n\u00a0" * 700_000 + "d" + "\n" * 1000 + "e")
     assert text == "ab  c d\ne"
     vocabulary.load().encode_ordinary(text)
+    almost = "a" + " " * (extract._MANY_BLANKS - 2) + "b"
+    assert extract.clean(almost) == almost
+    vocabulary.load().encode_ordinary(almost)
 
 
 def test_equal_pages_give_equal_documents_whatever_came_before():
