@@ -5,6 +5,7 @@ because there the engine owns the processes. Only receipts count: a part that an
 once, publishes the same bytes under the same names.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
@@ -21,6 +22,9 @@ from pipeline.pool import Pool
 from pipeline.progress import watch
 from pipeline.stage import Part, Stage
 from schemas.manifest import StageManifest
+
+# It prints the traceback of each error that is raised anyway, and then told in one line.
+logging.getLogger("apache_beam.runners.common").setLevel(logging.CRITICAL)
 
 
 class FanOut(beam.DoFn):
@@ -110,7 +114,22 @@ def _run_pipeline(
 ) -> None:
     pipeline = beam.Pipeline(options=options)
     build_graph(pipeline, stage, todo, workers, flags)
-    result = pipeline.run()
-    state = result.wait_until_finish()
+    try:
+        state = pipeline.run().wait_until_finish()
+    except Exception as error:
+        if _was_interrupted(error):
+            raise KeyboardInterrupt from error
+        # Beam repeats the message of what a part raised, and adds where in its graph that was.
+        message = str(error).split(" [while running")[0]
+        raise stages.StageError(
+            f"stage {stage.name}: {message}; finished parts stay, the same command does the others"
+        ) from error
     if state != "DONE":
         raise stages.StageError(f"stage {stage.name}: the engine ended the job in state {state}")
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether a Ctrl-C is behind this: Beam turns it into an error of the element that was at work."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Self
 
-from pipeline.pool import end_with_parent, fork_server
+from pipeline.pool import child_context, end_with_parent
 from schemas.records import Reason
 
 Work = Callable[[bytes], bytes]
@@ -92,7 +92,7 @@ class _Child:
     """The process and the pipe to it."""
 
     def __init__(self, make: Callable[[], Work], cpu_seconds: float, memory_mib: int) -> None:
-        context = fork_server()
+        context = child_context()
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, make, cpu_seconds, memory_mib))
         self._process.start()
