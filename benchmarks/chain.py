@@ -101,7 +101,7 @@ def main() -> None:
                 build = [
                     *(str(Path(sys.executable).with_name("webtext")), "build", "--config", "demo"),
                     *("--submissions", str(inputs / "submissions.ndjson"), "--warcs", str(inputs / "*.warc.gz")),
-                    *("--work", str(work), "--workers", str(options.workers), "--parts", "16"),
+                    *("--work", str(work), "--workers", str(options.workers), "--parts", str(count // 500)),
                 ]
                 found["build"].append(measure.run(build, Path(temporary) / "build.log"))
                 bare = [sys.executable, str(loop), str(inputs), str(Path(temporary) / "tokens.bin")]

@@ -140,7 +140,11 @@ def _pages(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> S
         parts=numbered([path] for path in _paths(work, done, "links", ".links.parquet")),
         run=partial(pages.choose, archives),
         unit="links",
-        shuffle=Shuffle(numbered([path] for path in tables), partial(pages.emit, settings.parts)),
+        shuffle=Shuffle(
+            sources=numbered([path] for path in tables),
+            emit=partial(pages.emit, settings.parts),
+            bytes=captures.tally.rows * pages.RECORD_BYTES,
+        ),
         expects={"taken": done["links"].tally.rows, "captures": captures.tally.rows},
     )
 
@@ -162,6 +166,7 @@ def _documents(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) 
 def _candidates(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> Stage:
     """Pairs of documents that share a band of their signatures."""
     documents = _paths(work, done, "documents", ".documents.parquet")
+    records = done["documents"].tally.rows * dedup.RECORDS_PER_DOCUMENT
     return Stage(
         name="candidates",
         folder=storage.join(work, "candidates"),
@@ -170,8 +175,12 @@ def _candidates(settings: CorpusSettings, inputs: Inputs, work: str, done: Done)
         parts=numbered([()] * settings.parts),
         run=dedup.find_candidates,
         unit="band hashes",
-        shuffle=Shuffle(numbered([path] for path in documents), partial(dedup.emit, settings.parts)),
-        expects={"taken": done["documents"].tally.rows * dedup.RECORDS_PER_DOCUMENT},
+        shuffle=Shuffle(
+            sources=numbered([path] for path in documents),
+            emit=partial(dedup.emit, settings.parts),
+            bytes=records * dedup.RECORD_BYTES,
+        ),
+        expects={"taken": records},
     )
 
 

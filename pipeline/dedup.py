@@ -25,6 +25,7 @@ STAGE = "clusters"
 RECORDS_PER_DOCUMENT = minhash.BANDS + 1  # the hash of the text is one more band
 
 _RECORD = np.dtype([("hash", "<u8"), ("id", "<u8")])
+RECORD_BYTES = _RECORD.itemsize
 _ALL_PAIRS = 32  # documents in a bucket up to which every pair is a candidate; beyond, a star and a chain
 
 U64 = npt.NDArray[np.uint64]

@@ -30,6 +30,7 @@ _CAPTURE = np.dtype(
         ("offset", "<i8"),
     ]
 )
+RECORD_BYTES = _CAPTURE.itemsize
 
 
 def index_archive(max_page_bytes: int, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:

@@ -23,6 +23,10 @@ from pipeline.progress import watch
 from pipeline.stage import Part, Stage
 from schemas.manifest import StageManifest
 
+# Bytes that one pipeline may shuffle on the local engine, which takes about four times that memory. Each further
+# pipeline reads the sources again: 8 million documents make 33 rounds over 4 GB of signatures.
+_LOCAL_SHUFFLE = 128 * 2**20
+
 # It prints the traceback of each error that is raised anyway, and then told in one line.
 logging.getLogger("apache_beam.runners.common").setLevel(logging.CRITICAL)
 
@@ -104,9 +108,19 @@ def run_stage(stage: Stage, flags: tuple[str, ...], workers: int) -> StageManife
     todo = [part for part in stage.parts if part.name not in done]
     if todo:
         options = beam_options(flags)
+        local = is_local(options)
         with watch(stage):
-            _run_pipeline(stage, todo, options, workers if is_local(options) else 0, flags)
+            for some in _rounds(stage, todo) if local else [todo]:
+                _run_pipeline(stage, some, options, workers if local else 0, flags)
     return stages.complete(stage)
+
+
+def _rounds(stage: Stage, todo: list[Part]) -> list[list[Part]]:
+    """The parts in as many pipelines as keep what the local engine shuffles, all of it in memory, within bounds."""
+    if stage.shuffle is None:
+        return [todo]
+    size = max(1, len(stage.parts) * _LOCAL_SHUFFLE // max(stage.shuffle.bytes, 1))
+    return [todo[start : start + size] for start in range(0, len(todo), size)]
 
 
 def _run_pipeline(

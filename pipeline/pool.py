@@ -123,7 +123,7 @@ def _call(item: Any) -> Any:
 
 
 def _start_worker(function: Callable[[Any], Any], flags: Sequence[str]) -> None:
-    global _in_worker, _function  # noqa: PLW0603  a worker process serves one pool
+    global _in_worker, _function  # a worker process serves one pool
     _in_worker, _function = True, function
     # Ctrl-C reaches the whole process group: the launcher decides what happens.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

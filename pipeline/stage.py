@@ -46,6 +46,8 @@ class Shuffle:
     sources: tuple[Part, ...]
     emit: Callable[[Part, frozenset[int]], list[tuple[int, bytes]]]
     """(source, ordinals of the parts that are wanted) -> (ordinal of the part, packed columns). Pure."""
+    bytes: int
+    """What all sources send to all parts, about."""
 
 
 @dataclass(frozen=True, slots=True)

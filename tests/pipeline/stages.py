@@ -69,8 +69,8 @@ def even_stage(folder, parts=4, trap="", **changes):
     return Stage(**(kwargs | changes))
 
 
-def shuffle_stage(folder, sources=3, parts=4, **changes):
-    shuffle = Shuffle(numbered([()] * sources), partial(emit_numbers, parts))
+def shuffle_stage(folder, sources=3, parts=4, shuffled=100, **changes):
+    shuffle = Shuffle(numbered([()] * sources), partial(emit_numbers, parts), shuffled)
     return even_stage(
         folder, parts, name="spread", run=store_numbers, shuffle=shuffle, expects={"taken": 100 * sources}, **changes
     )

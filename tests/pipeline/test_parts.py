@@ -4,6 +4,7 @@ import pyarrow.parquet as pq
 import pytest
 import stages
 
+from pipeline import parts
 from pipeline import stage as machinery
 from pipeline.parts import run_stage
 from pipeline.stage import StageError
@@ -65,6 +66,14 @@ def test_only_missing_parts_of_a_shuffle_are_redone(tmp_path):
     run_stage(stage, (), 0)
     assert contents(tmp_path) == data
     assert (tmp_path / "00000.numbers.parquet").stat().st_mtime_ns == stamp
+
+
+def test_a_large_shuffle_goes_through_the_local_engine_in_rounds(tmp_path):
+    stage = stages.shuffle_stage(tmp_path / "rounds", shuffled=parts._LOCAL_SHUFFLE * 2)
+    assert [len(some) for some in parts._rounds(stage, list(stage.parts))] == [2, 2]
+    run_stage(stage, (), 2)
+    run_stage(stages.shuffle_stage(tmp_path / "whole"), (), 2)
+    assert contents(tmp_path / "rounds") == contents(tmp_path / "whole")
 
 
 def test_another_configuration_redoes_the_parts(tmp_path):
