@@ -3,7 +3,8 @@
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.report import WORDS, funnel_rows
+from pipeline.reasons import WORDS
+from pipeline.report import funnel_rows
 from schemas.manifest import CorpusManifest
 
 

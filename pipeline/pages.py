@@ -130,6 +130,7 @@ def choose_capture(captures: packed.Packed, archives: Sequence[str], link: Link)
         return Rejected(STAGE, Reason.NO_PAGE, link.key, link.url, "no capture in the archives")
     order = np.lexsort(
         (
+            captures["verdict"],
             captures["offset"],
             captures["archive"],
             captures["digest"],
@@ -141,7 +142,8 @@ def choose_capture(captures: packed.Packed, archives: Sequence[str], link: Link)
     best = captures[order[0]]
     if best["verdict"]:
         reason = Reason(_VERDICTS[best["verdict"]])
-        detail = f"status {best['status']}; {len(captures)} captures, none usable"
+        others = f", the nearest of {len(captures)} captures" if len(captures) > 1 else ""
+        detail = f"status {best['status']}{others}"
         return Rejected(STAGE, reason, link.key, link.url, detail)
     archive, offset, captured = archives[best["archive"]], int(best["offset"]), int(best["captured"])
     return Page(link.key, link.url, link.score, link.created_utc, archive, offset, captured)

@@ -16,6 +16,7 @@ from pipeline import dedup, findings, markup, storage
 from pipeline.corpus import CORPUS
 from pipeline.findings import Clusters, Example, Kept, Share
 from pipeline.markup import Column
+from pipeline.reasons import WORDS
 from pipeline.stage import MANIFEST, REJECTED
 from schemas.manifest import CORPUS_MANIFEST, CorpusManifest, ManifestError, StageManifest, Tally
 from schemas.records import Reason, TokenShard
@@ -28,36 +29,6 @@ _INPUTS = 50  # listed of each kind
 _SHARDS = 200  # listed
 _DETAIL = 160  # characters of a detail
 _NAME = 60  # characters of the name of a configuration or of a domain
-
-WORDS: Final[Mapping[Reason, str]] = {
-    Reason.BAD_LINE: "not a post: no JSON, or a field of a type that no dump has",
-    Reason.BAD_URL: "not an absolute http or https URL",
-    Reason.SELF_POST: "a text post, or a link to comments on Reddit",
-    Reason.OVER_18: "marked as not safe for work",
-    Reason.AFTER_CUTOFF: "posted after the last day that counts",
-    Reason.WIKIPEDIA: "Wikipedia, which is left out because test sets are made of it",
-    Reason.BLOCKED_DOMAIN: "domain on the block list",
-    Reason.BLOCKED_FILE_TYPE: "the path ends like a file that is no page of text",
-    Reason.DUPLICATE_POST: "the same post a second time",
-    Reason.BELOW_SCORE: "too little karma",
-    Reason.BAD_RECORD: "damaged or malformed archive record",
-    Reason.NOT_A_RESPONSE: "archive record that is no HTTP response",
-    Reason.NO_PAGE: "no archive has this URL",
-    Reason.HTTP_STATUS: "the server did not answer with a page (HTTP status)",
-    Reason.NOT_HTML: "not HTML",
-    Reason.EMPTY_PAGE: "the page is empty",
-    Reason.PAGE_TOO_LARGE: "the page has too many bytes",
-    Reason.PAGE_TOO_COMPLEX: "the page has too many tags, or a giant one",
-    Reason.PAGE_UNREADABLE: "the page can't be read back from its archive",
-    Reason.EXTRACT_TIMEOUT: "extraction took too much CPU time",
-    Reason.EXTRACT_MEMORY: "extraction took too much memory",
-    Reason.EXTRACT_CRASH: "extraction crashed",
-    Reason.NO_TEXT: "no main text on the page",
-    Reason.NOT_ENGLISH: "not English",
-    Reason.TOO_SHORT: "too few tokens",
-    Reason.EXACT_DUPLICATE: "the same text as a document that is kept",
-    Reason.NEAR_DUPLICATE: "nearly the same text as a document that is kept",
-}
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from pipeline import packed, shards, storage, tabular, urls
 from pipeline.corpus import CLAIM, CORPUS, FLOW
+from pipeline.reasons import WORDS
 from pipeline.stage import MANIFEST, REJECTED
 from schemas import tables
 from schemas.manifest import ManifestError, StageManifest, read_object
@@ -32,33 +33,7 @@ EXPLANATIONS: Final[Mapping[str, str]] = MappingProxyType(
         NOT_LINKED: "No post and no list names this URL.",
         NOT_A_URL: "This is no URL that a link could have, and no post gave it as one.",
         UNDECIDED: "The build has not come so far.",
-        Reason.BAD_LINE: "The line of the dump is damaged: it is no JSON, or a field has an impossible type.",
-        Reason.BAD_URL: "What was posted is no absolute http or https URL.",
-        Reason.SELF_POST: "The post is a text on Reddit itself and links nowhere.",
-        Reason.OVER_18: "The post is marked as not safe for work.",
-        Reason.AFTER_CUTOFF: "The URL was posted only after the last day that counts.",
-        Reason.WIKIPEDIA: "Wikipedia is left out, because many test sets are made from it.",
-        Reason.BLOCKED_DOMAIN: "The site is on the list of domains that are left out.",
-        Reason.BLOCKED_FILE_TYPE: "The path ends like a file that holds no page of text.",
-        Reason.DUPLICATE_POST: "The same post was read twice, for example from two dumps, and counts once.",
-        Reason.BELOW_SCORE: "Too few people voted for it: the karma is below the threshold.",
-        Reason.BAD_RECORD: "The record of the web archive is damaged.",
-        Reason.NOT_A_RESPONSE: "The record of the web archive is not a server's answer.",
-        Reason.NO_PAGE: "The web archives have no capture of it.",
-        Reason.HTTP_STATUS: "The server answered with an error or a redirect instead of a page.",
-        Reason.NOT_HTML: "What the server sent is not HTML.",
-        Reason.EMPTY_PAGE: "The server sent an empty page.",
-        Reason.PAGE_TOO_LARGE: "The page has more bytes than are read of one page.",
-        Reason.PAGE_TOO_COMPLEX: "The markup of the page is too large to be parsed in good time.",
-        Reason.PAGE_UNREADABLE: "The page's record in the archive could not be read back.",
-        Reason.EXTRACT_TIMEOUT: "Extraction took more processor time than one page may have.",
-        Reason.EXTRACT_MEMORY: "Extraction took more memory than one page may have.",
-        Reason.EXTRACT_CRASH: "Extraction crashed on this page, alone in its process.",
-        Reason.NO_TEXT: "No main text was found on the page.",
-        Reason.NOT_ENGLISH: "The text is probably not English.",
-        Reason.TOO_SHORT: "The text has fewer tokens than a document needs.",
-        Reason.EXACT_DUPLICATE: "The text is the same, letter by letter, as that of a document that is kept.",
-        Reason.NEAR_DUPLICATE: "The text is nearly that of a document that is kept.",
+        **{reason: f"{words[0].upper()}{words[1:]}." for reason, words in WORDS.items()},
     }
 )
 """A sentence for people, by verdict: one for every Reason and for each verdict that is none."""

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import findings, markup
-from pipeline.report import WORDS, build_report, funnel_rows
+from pipeline.reasons import WORDS
+from pipeline.report import build_report, funnel_rows
 from schemas import tables
 from schemas.manifest import CorpusManifest, File, Receipt, StageManifest, Tally
 from schemas.records import Reason, TokenShard
