@@ -21,7 +21,7 @@ class BuildConfig:
     work: str
     """Folder of the build: a local path, or gs://... or s3://... for an engine with many machines."""
     submissions: tuple[str, ...] = ()
-    """Reddit submission dumps (.zst, .xz, .bz2, .gz, plain NDJSON, .csv): paths or glob patterns."""
+    """Reddit submission dumps, NDJSON, plain or .zst, .xz, .bz2, .gz: paths or glob patterns."""
     urls: tuple[str, ...] = ()
     """Plain URL lists, one URL a line: paths or glob patterns."""
     warcs: tuple[str, ...] = ()
