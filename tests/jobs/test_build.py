@@ -1,0 +1,81 @@
+"""`webtext build` as a person meets it: Ctrl-C, errors in one line, a restart."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+MINIWEB = Path(__file__).resolve().parents[2] / "examples" / "miniweb"
+WEBTEXT = [sys.executable, "-m", "jobs.cli"]
+
+
+def build_command(work):
+    return [
+        *WEBTEXT,
+        *("build", "--config", "demo", "--work", str(work), "--workers", "2"),
+        *("--submissions", str(MINIWEB / "submissions.ndjson.zst"), "--warcs", str(MINIWEB / "*.warc.gz")),
+    ]
+
+
+def descendants_of_group(group):
+    """Processes that are still in a process group."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+            except OSError:
+                continue
+            if int(fields[2]) == group and fields[0] != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+def wait_for(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_build_leaves_no_process_behind(tmp_path, stop):
+    with subprocess.Popen(
+        build_command(tmp_path), stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        # The first page is being extracted when the temporary file of the first part is there.
+        wait_for(lambda: list((tmp_path / "documents").glob(".*.tmp")))
+        time.sleep(1)
+        if stop is signal.SIGINT:
+            os.killpg(process.pid, stop)  # as a terminal does
+        else:
+            process.send_signal(stop)
+        _, messages = process.communicate(timeout=60)
+    if stop is signal.SIGINT:
+        assert process.returncode == 130
+        assert "interrupted; the same command continues from what is finished" in messages
+        assert "Traceback" not in messages
+    wait_for(lambda: not descendants_of_group(process.pid), seconds=30)
+    assert not (tmp_path / "corpus" / "manifest.json").exists()
+
+
+def test_a_missing_input_is_one_line(tmp_path):
+    command = build_command(tmp_path)
+    command[command.index("--warcs") + 1] = str(tmp_path / "nothing-*.warc.gz")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith("nothing-*.warc.gz'")
+    assert "Traceback" not in done.stderr
+
+
+def test_an_error_inside_a_stage_is_one_line_and_names_the_stage(tmp_path):
+    done = subprocess.run(
+        [*build_command(tmp_path), "--links.until", "2017-13-45"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "error: stage posts: until is '2017-13-45', expected a day as YYYY-MM-DD" in done.stderr
+    assert "Traceback" not in done.stderr
