@@ -135,6 +135,7 @@ class PartOutput:
         stage, part = self._stage, self._part
         with self._tables:
             stage.run(part, self, blocks)
+        pa.default_memory_pool().release_unused()  # Arrow keeps what it freed: some 80 MiB of a worker for nothing
         rejected = {str(reason): self._reasons[reason] for reason in Reason if self._reasons[reason]}
         tally = Tally(self.taken, self.passed, self.rows, rejected, dict(sorted(self.counts.items())))
         if tally.balance():
