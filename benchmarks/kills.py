@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/kills.py [--web FOLDER] [--kills 10] [--seed 0] [--workers 2]
 
 FOLDER holds submissions.ndjson.zst and *.warc.gz, like the shipped mini web. Each kill is SIGKILL to the launcher, at
-a moment drawn from the time that an undisturbed build takes: worker processes must notice by themselves. The last
-start is left to finish. Exits with 1 if a byte of the corpus differs.
+a moment drawn from the time that an undisturbed build takes: worker processes must notice by themselves. A build that
+ends before its next kill is compared, and another begins. Exits with 1 if a byte of a corpus differs.
 """
 
 import argparse
@@ -24,7 +24,16 @@ MINIWEB = Path(__file__).resolve().parents[1] / "examples" / "miniweb"
 def command(web: Path, work: Path, workers: int) -> list[str]:
     """The build of this web."""
     return [
-        *(str(Path(sys.executable).with_name("webtext")), "build", "--config", "demo", "--workers", str(workers)),
+        *(
+            str(Path(sys.executable).with_name("webtext")),
+            "build",
+            "--config",
+            "demo",
+            "--parts",
+            "12",
+            "--workers",
+            str(workers),
+        ),
         *("--submissions", str(web / "submissions.ndjson.zst"), "--warcs", str(web / "*.warc.gz"), "--work", str(work)),
     ]
 
@@ -55,29 +64,42 @@ def main() -> int:
     options = parser.parse_args()
     moments = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as temporary:
-        calm, killed = Path(temporary) / "calm", Path(temporary) / "killed"
+        calm = Path(temporary) / "calm"
         start = time.monotonic()
         subprocess.run(command(options.web, calm, options.workers), check=True, capture_output=True)
         undisturbed = time.monotonic() - start
+        expected = digests(calm)
         print(f"undisturbed build: {undisturbed:.1f} s, {receipts(calm)} parts", flush=True)
-        for number in range(options.kills):
-            # A restart has less to do each time, so later kills come sooner.
-            moment = moments.uniform(0.5, undisturbed * (1 - number / (options.kills + 1)) * 0.6)
-            process = subprocess.Popen(
-                command(options.web, killed, options.workers), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
-            try:
-                process.wait(moment)
-                print(f"kill {number + 1}: the build had ended before {moment:.1f} s")
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-                print(f"kill {number + 1}: after {moment:.1f} s, {receipts(killed)} parts done", flush=True)
-        subprocess.run(command(options.web, killed, options.workers), check=True, capture_output=True)
-        expected, found = digests(calm), digests(killed)
-        different = [name for name in sorted(expected.keys() | found.keys()) if expected.get(name) != found.get(name)]
-        print(f"{len(expected)} digests compared, {len(different)} differ {different}")
-        return 1 if different else 0
+        kills = builds = wrong = 0
+        while kills < options.kills:
+            work = Path(temporary) / f"killed-{builds}"
+            builds += 1
+            while True:
+                killed = kills < options.kills and kill(options, work, moments.uniform(0.5, undisturbed))
+                if not killed:
+                    break
+                kills += 1
+                print(f"kill {kills}: {receipts(work)} parts done", flush=True)
+            subprocess.run(command(options.web, work, options.workers), check=True, capture_output=True)
+            found = digests(work)
+            differ = [name for name in sorted(expected.keys() | found.keys()) if expected.get(name) != found.get(name)]
+            wrong += len(differ)
+            print(f"build {builds} ends: {len(expected)} digests compared, {len(differ)} differ {differ}", flush=True)
+        return 1 if wrong else 0
+
+
+def kill(options: argparse.Namespace, work: Path, moment: float) -> bool:
+    """Start the build and kill it at that moment; False if it ended before."""
+    process = subprocess.Popen(
+        command(options.web, work, options.workers), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        process.wait(moment)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        return True
+    return False
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ class Refusal:
 class LinkScore:
     """The link that the posts made."""
 
-    url: str  # may differ from the one asked for in scheme, www. or last slash
+    url: str  # may differ from the one asked for as urls.page_name allows
     score: int
     rule: str
     threshold: int

@@ -1,8 +1,8 @@
 """One spelling for each URL, and one key for each page.
 
 The canonical URL is what is fetched, so it only loses what no server needs. The key also equates what is the same page
-in practice (http and https, with and without www or a last slash), so it can name a page but not fetch it.
-tests/pipeline/url_vectors.tsv lists what both do.
+in practice (http and https, with and without www, m. or a last slash), so it can name a page but not fetch it.
+tests/pipeline/url_vectors.tsv and key_vectors.tsv list what both do; docs/url-merges.md shows real merges.
 """
 
 import re
@@ -53,7 +53,7 @@ def canonicalize(url: str) -> str:
         ValueError: it is not such a URL; the message says why.
 
     Source: https://url.spec.whatwg.org/ as implemented by Ada; RFC 3986 section 6.2.2. Not done: sorting parameters,
-        decoding "+", resolving redirects or shortened URLs, m. and amp. hosts, session ids in the path.
+        decoding "+", resolving redirects or shortened URLs, session ids in the path.
     """
     url = url.strip()
     if len(url) > MAX_CHARACTERS:
@@ -104,18 +104,58 @@ def _is_tracking(parameter: str) -> bool:
     return name in _TRACKING_NAMES or name.startswith(_TRACKING_PREFIXES)
 
 
-def link_key(canonical: str) -> bytes:
-    """16 bytes that name the page: equal for canonical URLs that differ in scheme, leading www. or last slash only.
+# A site in the clothes of another device. Only a host of two labels and more can be left: mobile.de is a site.
+_DEVICE: Final = re.compile(r"(?:m|mobile|amp)\.(?=[^.]+\.)|(?P<language>[a-z]{2,3}\.)m\.(?=[^.]+\.)")
+_BLOGGER: Final = re.compile(r"\.blogspot\.(?:com?\.)?[a-z]{2}\Z")  # one blog under each country's domain
+# What a server sends for a folder. IIS, whose pages are the default ones, does not look at the case; others do.
+_FOLDER_PAGE: Final = re.compile(r"/(?:index\.(?:html?|php)|(?i:default\.(?:aspx?|html?)))\Z")
+# An article in front of /amp: three words, a file name or a long number. github.com/user/amp is not github.com/user.
+_AMP_PATH: Final = re.compile(r"/(?:[^/]+-[^/]+-[^/]+|[^/]*[0-9]{5}[^/]*|[^/]+\.html?)(?P<mark>/amp)\Z")
+_AMP_PARAMETERS: Final = frozenset({"amp", "amp=", "amp=1", "amp=true", "outputType=amp", "outputType=amp-type"})
+_BLOGGER_PARAMETERS: Final = _AMP_PARAMETERS | {"m=0", "m=1"}
 
-    The BLAKE2b hash (RFC 7693) of what is left without them. Two of 10^9 different pages share a key with probability
-    10^-21.
+
+def link_key(canonical: str) -> bytes:
+    """16 bytes that name the page: equal for canonical URLs with one `page_name`.
+
+    The BLAKE2b hash (RFC 7693) of that name. Two of 10^9 different pages share a key with probability 10^-21.
     """
-    rest = canonical.partition("://")[2]
-    # www.com is a site of that name, without a www. in front of it.
-    if rest.startswith("www.") and rest.find(".", 4, rest.index("/")) > 0:
-        rest = rest[4:]
+    return blake2b(page_name(canonical).encode(), digest_size=16).digest()
+
+
+def page_name(canonical: str) -> str:
+    """What the canonical URLs of one page have in common. It can't be fetched.
+
+    Left out are the scheme, a leading www., the last slash, and:
+
+    - the file that a server sends for a folder: index.html, index.htm, index.php, default.asp and their kin;
+    - a leading m., mobile. or amp. of the host, also behind a language (en.m.), except for the first page of a host:
+      mobile.example.com/ may be a site about telephones;
+    - the marks of AMP: /amp behind an article, and the parameters amp, amp=1 and outputType=amp;
+    - the country of a blog at Blogger, and its m=0 or m=1.
+
+    All other parameters count, with their order: ?id=1 is not ?id=2.
+    """
+    host, slash, rest = canonical.partition("://")[2].partition("/")
     path, mark, query = rest.partition("?")
-    return blake2b(f"{path.removesuffix('/')}{mark}{query}".encode(), digest_size=16).digest()
+    path = (slash + path).removesuffix("/")
+    # www.com is a site of that name, without a www. in front of it.
+    if host.startswith("www.") and host.find(".", 4) > 0:
+        host = host[4:]
+    path = _FOLDER_PAGE.sub("", path)
+    if path.endswith("/amp") and (amp := _AMP_PATH.search(path)):
+        path = path[: amp.start("mark")]
+    blogger = False
+    if ".blogspot." in host:
+        host = _BLOGGER.sub(".blogspot.com", host)
+        blogger = host.endswith(".blogspot.com")
+    if query and ("amp" in query or blogger):
+        marks = _BLOGGER_PARAMETERS if blogger else _AMP_PARAMETERS
+        query = "&".join([parameter for parameter in query.split("&") if parameter not in marks])
+        mark = query and mark
+    if (path or query) and (device := _DEVICE.match(host)):
+        host = (device["language"] or "") + host[device.end() :]
+    return f"{host}{path}{mark}{query}"
 
 
 def host_of(canonical: str) -> str:
