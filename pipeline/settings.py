@@ -4,6 +4,7 @@ Standard library only, so that `--help` costs nothing. The presets give the sour
 """
 
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Literal
 
 
@@ -24,6 +25,16 @@ class LinkSettings:
     blocked_file_types: Literal["default", "none"] = "default"
     """List of path endings whose links are dropped (pipeline/data/file-types-NAME.tsv)."""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for a day that is none."""
+        try:
+            if self.until:
+                date.fromisoformat(self.until)
+        except ValueError as error:
+            raise ValueError(
+                f"links.until is {self.until!r}, expected a day as YYYY-MM-DD, or nothing for no limit"
+            ) from error
+
 
 @dataclass(frozen=True)
 class ExtractSettings:
@@ -42,6 +53,14 @@ class ExtractSettings:
     min_tokens: int = 128
     """Least number of GPT-2 tokens of a document."""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for a value out of its range."""
+        _check("extract.max_page_bytes", self.max_page_bytes, 1, 2**30)
+        _check("extract.cpu_seconds", self.cpu_seconds, 0.01, 86_400)
+        _check("extract.memory_mib", self.memory_mib, 64, 2**20)
+        _check("extract.language_probability", self.language_probability, 0, 1)
+        _check("extract.min_tokens", self.min_tokens, 0, 2**31)
+
 
 @dataclass(frozen=True)
 class DedupSettings:
@@ -49,6 +68,10 @@ class DedupSettings:
 
     threshold: float = 0.5
     """Least estimated Jaccard similarity of the 5-word shingles of copies; above 1 only exact copies are dropped."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a value out of its range."""
+        _check("dedup.threshold", self.threshold, 0.01, 2)
 
 
 @dataclass(frozen=True)
@@ -62,6 +85,12 @@ class ShardSettings:
     seed: int = 0
     """Of the hash that chooses the validation split."""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for a value out of its range."""
+        _check("shards.tokens", self.tokens, 1, 2**31 - 1)
+        _check("shards.val_fraction", self.val_fraction, 0, 1)
+        _check("shards.seed", self.seed, 0, 2**64 - 1)
+
 
 @dataclass(frozen=True)
 class CorpusSettings:
@@ -73,3 +102,12 @@ class CorpusSettings:
     shards: ShardSettings = field(default_factory=ShardSettings)
     parts: int = 64
     """Partitions of the links by hash: the unit of work and of restart. About 25,000 links each is comfortable."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a value out of its range."""
+        _check("parts", self.parts, 1, 2**16)
+
+
+def _check(name: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:  # refuses NaN too
+        raise ValueError(f"{name} is {value}, expected {least} to {most}")

@@ -73,9 +73,25 @@ def test_a_missing_input_is_one_line(tmp_path):
 
 
 def test_an_error_inside_a_stage_is_one_line_and_names_the_stage(tmp_path):
-    done = subprocess.run(
-        [*build_command(tmp_path), "--links.until", "2017-13-45"], capture_output=True, text=True, check=False
-    )
+    unreadable = "/proc/self/mem"  # a file that can be opened; reading its beginning is an error
+    command = [*build_command(tmp_path), "--submissions", unreadable]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "error: stage posts: until is '2017-13-45', expected a day as YYYY-MM-DD" in done.stderr
+    assert "error: stage posts: [Errno 5] Input/output error; finished parts stay" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "message"),
+    [
+        ("--links.until", "2017-13-45", "links.until is '2017-13-45', expected a day as YYYY-MM-DD"),
+        ("--parts", "0", "parts is 0, expected 1 to 65536"),
+        ("--shards.val-fraction", "5", "shards.val_fraction is 5.0, expected 0 to 1"),
+        ("--extract.cpu-seconds", "nan", "extract.cpu_seconds is nan"),
+    ],
+)
+def test_values_out_of_range_are_refused_before_any_work(tmp_path, flag, value, message):
+    done = subprocess.run([*build_command(tmp_path), flag, value], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert message in " ".join(done.stderr.replace("│", "").split())  # tyro draws a box
+    assert not list(tmp_path.iterdir())
