@@ -30,6 +30,12 @@ _NORMAL: Final = {
 _ESCAPE: Final = re.compile("%(?![0-9A-Fa-f]{2})[0-9A-Fa-f]?(?:%[0-9A-Fa-f]{2}){1,2}|%[0-9A-Fa-f]{2}")
 
 
+# Sites of about 2009 to 2015 name their pages in the fragment; without it, all pages of such a site would be one. What
+# crawlers asked for instead of #!page, by Google's scheme, is ?_escaped_fragment_=page. Other sites don't mind it.
+_ROUTE: Final = re.compile(r"#(?:!(.+)|((?:/\w|[A-Za-z]!.).*))", re.ASCII)
+_IN_QUERY: Final = str.maketrans({character: f"%{ord(character):02X}" for character in "&#+'"})
+
+
 def _tracking_parameters() -> tuple[frozenset[str], tuple[str, ...]]:
     """(names, prefixes) in lower case."""
     text = resources.files("pipeline").joinpath("data/tracking-parameters.tsv").read_text("utf-8")
@@ -45,15 +51,17 @@ def canonicalize(url: str) -> str:
     """The canonical spelling of an absolute http or https URL, in ASCII. Takes 1 to 3 microseconds.
 
     On top of the WHATWG URL standard (host in lower case and punycode, no default port, dot segments resolved, blanks
-    and non-ASCII escaped): HTML's &amp; is unescaped however often it was escaped, the fragment and user information
-    go, the host loses the dot of the DNS root, escapes are normalised, empty and tracking parameters are dropped. The
-    order, names and values of all other parameters stay. Idempotent: a canonical URL is its own canonical spelling.
+    and non-ASCII escaped): HTML's &amp; is unescaped however often it was escaped, user information goes and so does
+    the fragment, but for one that names a page (#!page, #/page), which becomes a parameter; the host loses the dot of
+    the DNS root, escapes are normalised, empty and tracking parameters are dropped. The order, names and values of all
+    other parameters stay. Idempotent: a canonical URL is its own canonical spelling.
 
     Raises:
         ValueError: it is not such a URL; the message says why.
 
-    Source: https://url.spec.whatwg.org/ as implemented by Ada; RFC 3986 section 6.2.2. Not done: sorting parameters,
-        decoding "+", resolving redirects or shortened URLs, session ids in the path.
+    Source: https://url.spec.whatwg.org/ as implemented by Ada; RFC 3986 section 6.2.2;
+        Google's AJAX crawling scheme of 2009 for fragments. Not done: sorting parameters, decoding "+", resolving
+        redirects or shortened URLs, session ids in the path.
     """
     url = url.strip()
     if len(url) > MAX_CHARACTERS:
@@ -72,7 +80,10 @@ def canonicalize(url: str) -> str:
         raise ValueError(f"has an empty label in its host {parsed.hostname!r}")
     port = parsed.port
     authority = f"{host}:{port}" if port else host
-    canonical = f"{scheme}//{authority}{_normalize(parsed.pathname)}{_clean_query(parsed.search)}"
+    query = _clean_query(parsed.search)
+    if route := _ROUTE.match(parsed.hash):
+        query += f"{'&' if query else '?'}_escaped_fragment_={_normalize(route[1] or route[2]).translate(_IN_QUERY)}"
+    canonical = f"{scheme}//{authority}{_normalize(parsed.pathname)}{query}"
     if len(canonical) > MAX_CHARACTERS:
         raise ValueError(f"has {len(canonical)} characters once escaped, at most {MAX_CHARACTERS} are read")
     return canonical
