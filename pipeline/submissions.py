@@ -1,4 +1,4 @@
-"""Reading Reddit submissions: dumps of any age and compression, and plain lists of URLs.
+"""Reading Reddit submissions: dumps of any age and compression, CSV and lists made from them, plain lists of URLs.
 
 A line that is not a record becomes Rejected with BAD_LINE; only what ends a whole file raises.
 """
@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import BinaryIO, Final, Protocol
+from typing import Any, BinaryIO, Final, Protocol
 
 import msgspec
 import zstandard
 
+from pipeline import exports
 from pipeline.urls import canonicalize, link_key, unescape_ampersands
 from schemas.records import Reason, Rejected, Submission
 
@@ -35,10 +36,11 @@ _NUMBER = re.compile(r"(-?[0-9]{1,18})(?:\.[0-9]*)?")
 
 @dataclass(frozen=True, slots=True)
 class Post(Submission):
-    """A submission with the two marks that only selection looks at."""
+    """A submission with what only selection and the health of the input look at."""
 
     is_self: bool = False
     over_18: bool = False
+    retrieved_utc: int = 0  # when the score was read, seconds since 1970-01-01 UTC; 0 where the dump does not tell
 
 
 class TruncatedInput(ValueError):  # noqa: N818  a state of the input; callers count it and go on
@@ -91,7 +93,7 @@ _MAGIC: Final = (
 )
 
 
-def open_lines(stream: BinaryIO, name: str) -> Iterator[bytes | Rejected]:
+def open_lines(stream: BinaryIO, name: str, raw: bool = False) -> Iterator[bytes | Rejected]:
     """The lines of a text file, plain or compressed with gzip, bzip2, xz or zstd.
 
     What the bytes say about the compression counts before the name. Members and frames may follow one another. Blank
@@ -101,6 +103,7 @@ def open_lines(stream: BinaryIO, name: str) -> Iterator[bytes | Rejected]:
     Args:
         stream: the file; read to its end, not closed, need not be seekable.
         name: its path, for the ending and for messages.
+        raw: also blank lines, and blanks around a line.
 
     Yields:
         A line, or Rejected with BAD_LINE in place of a line longer than MAX_LINE.
@@ -119,7 +122,7 @@ def open_lines(stream: BinaryIO, name: str) -> Iterator[bytes | Rejected]:
                 whole[0] = carry + whole[0]
                 for line in whole[1:] if skipping else whole:
                     lines += 1
-                    if text := _clean(line, lines):
+                    if (text := _clean(line, lines, raw)) or raw:
                         yield text
                 carry, skipping = rest, False
             if len(carry) > MAX_LINE:
@@ -128,14 +131,16 @@ def open_lines(stream: BinaryIO, name: str) -> Iterator[bytes | Rejected]:
                 carry, skipping = b"", True
     except _DamageError as damage:
         raise TruncatedInput(name, lines, len(carry), str(damage)) from damage.__cause__
-    if not skipping and (text := _clean(carry, lines + 1)):
+    if not skipping and (text := _clean(carry, lines + 1, raw)):
         yield text
 
 
-def _clean(line: bytes, number: int) -> bytes | Rejected:
+def _clean(line: bytes, number: int, raw: bool) -> bytes | Rejected:
     if len(line) > MAX_LINE:
         return _too_long()
-    return (line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line).strip()
+    if number == 1:
+        line = line.removeprefix(b"\xef\xbb\xbf")
+    return line if raw else line.strip()
 
 
 def _too_long() -> Rejected:
@@ -198,13 +203,19 @@ class _Line(msgspec.Struct, gc=False):
     is_self: bool | None = None
     over_18: bool | None = None
     domain: str | None = None
+    # When the dump was made: of any type, for these must never cost a post.
+    retrieved_on: Any = None
+    retrieved_utc: Any = None  # Pushshift's newer name
+    meta: Any = msgspec.field(name="_meta", default=None)  # of arctic_shift: holds when the score was read again
 
 
 _DECODE = msgspec.json.Decoder(_Line).decode
 
 
 def read_posts(stream: BinaryIO, name: str, list_score: int) -> Iterator[Post | Rejected]:
-    """Every record of a file. It is NDJSON if its first line begins like JSON, else a list of URLs.
+    """Every record of a file. Its first line tells what it is: JSON, the header of a CSV file, or else a URL of a list.
+
+    A line of JSON is a post, or a URL with the lists of its posts (see exports.post_lists), each of which is a record.
 
     Args:
         stream: see open_lines.
@@ -215,17 +226,69 @@ def read_posts(stream: BinaryIO, name: str, list_score: int) -> Iterator[Post | 
         TruncatedInput: see open_lines.
         OSError: the stream can't be read.
     """
-    parse: Callable[[bytes], Post | Rejected | None] | None = None
-    for line in open_lines(stream, name):
+    lines = open_lines(stream, name, raw=True)
+    for first in lines:
+        if isinstance(first, Rejected):
+            yield first
+        elif text := first.strip():
+            break
+    else:
+        return
+    # A JSON array on one line is no dump either, but its message should speak of JSON, not of URLs.
+    if text[0] in b"{[":
+        yield from _json_posts(chain([first], lines))
+    elif columns := exports.csv_header(text):
+        yield from _csv_posts(lines, columns)
+    else:
+        for line in chain([first], lines):
+            if isinstance(line, Rejected):
+                yield line
+            elif (url := line.strip()) and (found := parse_url_line(url, list_score)):
+                yield found
+
+
+def _json_posts(lines: Iterable[bytes | Rejected]) -> Iterator[Post | Rejected]:
+    for line in lines:
         if isinstance(line, Rejected):
             yield line
-            continue
-        if parse is None:
-            # A JSON array on one line is no dump either, but its message should speak of JSON, not of URLs.
-            parse = parse_submission if line[0] in b"{[" else partial(parse_url_line, score=list_score)
-        found = parse(line)
-        if found is not None:
-            yield found
+        elif text := line.strip():
+            found = parse_submission(text)
+            if isinstance(found, Post):
+                yield found
+            else:
+                yield from _list_posts(text, found)
+
+
+def _list_posts(line: bytes, rejected: Rejected) -> Iterator[Post | Rejected]:
+    """The posts of a line that is no post: those of its lists, if it has any, else the line's own rejection."""
+    try:
+        records = exports.post_lists(line)
+    except ValueError as error:
+        yield _bad_line(f"{error}: {line[:_EXCERPT]!r}")
+        return
+    if records is None:
+        yield rejected
+        return
+    for fields in records:
+        try:
+            yield _post(msgspec.convert(fields, _Line), line)
+        except ValueError as error:
+            yield _bad_line(f"{error}: {line[:_EXCERPT]!r}")
+
+
+def _csv_posts(lines: Iterable[bytes | Rejected], columns: dict[str, int]) -> Iterator[Post | Rejected]:
+    too_long: list[Rejected] = []
+
+    def texts() -> Iterator[bytes]:
+        for line in lines:
+            if isinstance(line, Rejected):
+                too_long.append(line)
+            else:
+                yield line
+
+    for fields in exports.csv_records(texts(), columns):
+        yield _bad_line(fields) if isinstance(fields, str) else _post(_Line(**fields), str(fields).encode())
+    yield from too_long
 
 
 def parse_submission(line: bytes) -> Post | Rejected:
@@ -240,24 +303,43 @@ def parse_submission(line: bytes) -> Post | Rejected:
         record = _DECODE(line)
     except (ValueError, RecursionError) as error:  # msgspec's errors and UnicodeDecodeError are ValueErrors
         return _bad_line(f"{error}: {line[:_EXCERPT]!r}")
+    return _post(record, line)
+
+
+def _post(record: _Line, line: bytes) -> Post | Rejected:
+    """The post that has these fields; `line` is what to show of it where it is none."""
     url = unescape_ampersands(record.url or "")
     subreddit = record.subreddit or ""
     try:
         identity = (record.id or record.name or "").removeprefix("t3_")
         if not identity:
             raise ValueError("id is missing")
+        created = _whole(record.created_utc, "created_utc", 0, _MAX_TIME)
         return Post(
             identity,
             url,
             _whole(record.score, "score", -_MAX_SCORE, _MAX_SCORE),
-            _whole(record.created_utc, "created_utc", 0, _MAX_TIME),
+            created,
             subreddit,
             record.title or "",
             record.domain == f"self.{subreddit}" if record.is_self is None else record.is_self,
             record.over_18 or False,
+            _retrieved(record, created),
         )
     except ValueError as error:
         return _bad_line(f"{error}: {line[:_EXCERPT]!r}", url)
+
+
+def _retrieved(record: _Line, created: int) -> int:
+    """When the score was read, 0 where that is not known or can't be."""
+    again = record.meta.get("retrieved_2nd_on") if isinstance(record.meta, dict) else None
+    value = again or record.retrieved_on or record.retrieved_utc
+    if type(value) is int:  # nearly always
+        return value if created <= value <= _MAX_TIME else 0
+    try:
+        return _whole(value, "retrieved_on", created, _MAX_TIME) if isinstance(value, float | str) else 0
+    except ValueError:
+        return 0
 
 
 def _whole(value: float | str | None, field: str, least: int, most: int) -> int:

@@ -318,6 +318,18 @@ def test_json_is_known_by_its_first_line(text, reason):
     assert {found.reason for found in read_all(text)} == {reason}
 
 
+def test_when_the_score_was_read():
+    def retrieved(**changes):
+        return parse(created_utc=1000, **changes).retrieved_utc
+
+    assert retrieved() == 0
+    assert retrieved(retrieved_on=2000) == retrieved(retrieved_utc="2000.5") == retrieved(retrieved_on=2000.0) == 2000
+    assert retrieved(retrieved_on=2000, _meta={"retrieved_2nd_on": 3000}) == 3000  # when the score was read again
+    for nonsense in (999, -1, 10**18, "soon", True, [], {}, 1e300):
+        assert retrieved(retrieved_on=nonsense) == 0
+    assert retrieved(retrieved_on=2000, _meta=[]) == 2000
+
+
 # Real dumps.
 
 
