@@ -61,6 +61,7 @@ def run(part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
             for table in _kept(documents, decisions, split):
                 texts.write_table(_text(table))
                 chunks.append(table.select(["tokens", "key", "url"]))
+            pa.default_memory_pool().release_unused()  # else what all parts leave behind adds up in the val shard
     batch = token_batch(chunks)
     output.taken = output.passed = output.rows = batch.num_rows
     output.counts[f"{split}_documents"] = batch.num_rows
