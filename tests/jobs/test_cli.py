@@ -30,7 +30,7 @@ def test_help_of_a_job_names_the_presets_and_keeps_its_text(capsys):
         cli.main(["build", "-h"])
     assert stop.value.code == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert "demo, openwebtext, webtext" in out
+    assert "demo, openwebtext, openwebtext2, webtext" in out
     assert "-- --runner=FlinkRunner" in out
 
 

@@ -191,11 +191,11 @@ def test_a_lifted_group_and_a_fixed_field():
 
 
 def test_shipped_presets_belong_to_their_job():
-    assert {"demo", "openwebtext", "webtext"} <= set(known_presets("build"))
+    assert {"demo", "openwebtext", "openwebtext2", "webtext"} <= set(known_presets("build"))
     assert "webtext" not in known_presets("pretrain")
 
 
-@pytest.mark.parametrize("name", ["demo", "openwebtext", "webtext"])
+@pytest.mark.parametrize("name", ["demo", "openwebtext", "openwebtext2", "webtext"])
 def test_a_shipped_preset_decides_every_content_setting_of_links_and_documents(name):
     # A preset that leaned on a default would change its corpus with the default. The seed is no part of a recipe.
     flags = preset_flags(name, "build", BuildConfig)
@@ -211,6 +211,9 @@ def test_shipped_presets_differ_where_their_recipes_do():
     assert (webtext.links.over_18, openwebtext.links.over_18) == (True, False)
     assert (webtext.links.blocked_domains, openwebtext.links.blocked_domains) == ("webtext", "openwebtext")
     assert (demo.links, demo.extract, demo.dedup) == (webtext.links, webtext.extract, webtext.dedup)
+    second = build("--config", "openwebtext2").corpus
+    assert (second.links.score, second.links.score_rule, second.links.until) == (3, "summed", "2020-04-30")
+    assert (second.links.over_18, second.extract.language_probability) == (True, 0.0)
     assert (demo.parts, demo.shards.tokens, demo.shards.val_fraction) == (4, 1_000_000, 0.05)
 
 
