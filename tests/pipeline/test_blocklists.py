@@ -77,15 +77,33 @@ def test_domains_are_hosts_as_canonical_urls_have_them(name):
     assert all(DomainList(domains - {domain}).match(domain) is None for domain in domains)
 
 
-def test_webtext_drops_no_domain_that_webtext_had():
+def webtext_links():
+    """Links of WebText by second-level name, without the public suffix: amazon stands for amazon.co.uk as well."""
+    lines = DATA.joinpath("webtext-top1000.tsv").read_text("utf-8").splitlines()
+    return {name: int(links) for name, links in (line.split("\t") for line in lines if line[0] != "#")}
+
+
+def dropped_links(name):
+    links = webtext_links()
+    sites = {domain.split(".")[0] for domain in DomainList.load(name).domains if domain != "itunes.apple.com"}
+    return sum(links.get(site, 0) for site in sites) / sum(links.values())
+
+
+def test_the_names_of_webtext_are_those_that_openai_published():
     if not TOP_1000.exists():
         pytest.skip(f"{TOP_1000.name} of openai/gpt-2 is not here")
     rows = [line.split() for line in TOP_1000.read_text().splitlines()]
-    listed = {row[1] for row in rows if len(row) == 2}  # one line has a number and no name
-    assert len(listed) == 999
-    assert {"google", "github"} <= listed
-    # The file has second-level names without the public suffix, so amazon stands for amazon.co.uk as well.
-    assert not {domain for domain in DomainList.load("webtext").domains if domain.split(".")[0] in listed}
+    assert webtext_links() == {row[1] if len(row) == 2 else "-": int(row[0]) for row in rows}
+
+
+def test_webtext_drops_no_domain_that_webtext_had():
+    assert {"google", "github"} <= webtext_links().keys()
+    assert len(webtext_links()) == 1000
+    assert dropped_links("webtext") == 0
+
+
+def test_the_list_of_the_clones_drops_a_tenth_of_what_webtext_had():
+    assert 0.09 <= dropped_links("openwebtext") <= 0.105
 
 
 @pytest.mark.parametrize("host", ["google.com", "github.com", "flic.kr", "amzn.to", "en.wikipedia.org", "ebay.com"])
