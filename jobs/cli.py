@@ -14,8 +14,10 @@ from typing import Final
 
 COMMANDS: Final = {
     "build": "build a corpus: Reddit submissions or URL lists in, GPT-2 token shards out",
+    "links": "read Reddit posts from Reddit's API into dump files for build",
     "pretrain": "train GPT-2 on a corpus",
     "sample": "write text with a trained model",
+    "fetch": "try URLs as the crawler would",
     "why": "tell what became of one URL, and why",
     "verify": "check every file of a corpus against its manifest",
     "report": "write the HTML report of a build",

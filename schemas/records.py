@@ -30,6 +30,18 @@ class Reason(StrEnum):
     HTTP_STATUS = "http_status"
     NOT_HTML = "not_html"
     EMPTY_PAGE = "empty_page"
+    # fetch: the live web does not give the page of a link
+    DNS_FAILED = "dns_failed"
+    CONNECT_FAILED = "connect_failed"
+    TLS_FAILED = "tls_failed"
+    FETCH_TIMEOUT = "fetch_timeout"
+    BAD_HTTP = "bad_http"  # the answer breaks off, or is not HTTP
+    TOO_MANY_REDIRECTS = "too_many_redirects"
+    ROBOTS_DISALLOWED = "robots_disallowed"
+    MINING_REFUSED = "mining_refused"  # noai, tdm-reservation
+    FORBIDDEN_ADDRESS = "forbidden_address"  # not on the public internet, or not a port or scheme of web pages
+    RATE_LIMITED = "rate_limited"
+    HOST_DOWN = "host_down"  # not asked any more, after many failures of its host
     # extract: a page yields no document
     PAGE_TOO_LARGE = "page_too_large"
     PAGE_TOO_COMPLEX = "page_too_complex"

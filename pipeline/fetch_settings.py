@@ -1,0 +1,83 @@
+"""How pages are fetched from the live web. Standard library only, so that `--help` costs nothing."""
+
+import importlib.metadata
+import re
+from dataclasses import dataclass, fields
+from typing import Final
+
+PRODUCT: Final = "webtext"
+"""The product token: what a robots.txt group names to address this crawler (RFC 9309 section 2.2.1)."""
+
+_CONTACT: Final = re.compile(r"(?:https?://[!-'*-~]+\.[!-'*-~]+|[!-'*-~]+@[!-'*-~]+\.[!-'*-~]+)")  # no (), no blanks
+
+
+@dataclass(frozen=True)
+class FetchSettings:
+    """Whom we say we are, how politely and how patiently we ask, and how much we take.
+
+    Raises:
+        ValueError: no usable contact, or a number out of its range; the message shows both.
+    """
+
+    contact: str
+    """E-mail address or URL at which the owner of a site can reach you. Sent with every request."""
+    obey_robots: bool = True
+    """Fetch nothing that robots.txt disallows (RFC 9309)."""
+    obey_tdm: bool = True
+    """Drop pages whose headers or meta tags reserve text and data mining (noai, tdm-reservation)."""
+    concurrency: int = 200
+    """Requests under way at a time."""
+    per_host: int = 1
+    """Requests under way at a time to one host."""
+    delay: float = 1.0
+    """Pause between two requests to one host, in seconds. A longer Crawl-delay wins."""
+    max_delay: float = 60.0
+    """Longest Crawl-delay or Retry-After that is waited for, in seconds. A host that asks for more is left alone."""
+    retries: int = 2
+    """How often a request is repeated after a refused or broken connection, or an answer 429, 500, 502, 503, 504."""
+    backoff: float = 1.0
+    """Wait before the first repetition, in seconds; doubles with each. Retry-After wins."""
+    dns_seconds: float = 10.0
+    """Time for a look-up, in seconds."""
+    connect_seconds: float = 15.0
+    """Time for a connection with its TLS handshake, in seconds."""
+    read_seconds: float = 20.0
+    """Longest silence of a server, in seconds."""
+    total_seconds: float = 60.0
+    """Time for one request as a whole, look-up to last byte, in seconds; each redirect and repetition has its own."""
+    max_redirects: int = 5
+    """Redirects that are followed for one URL."""
+    max_wire_bytes: int = 2_000_000
+    """Largest page in bytes as sent, before its content coding is undone."""
+    max_page_bytes: int = 2_000_000
+    """Largest page in bytes after its content coding is undone."""
+    accept: tuple[str, ...] = ("text/html", "application/xhtml+xml")
+    """Media types of a page. An answer without a type is judged by its first bytes."""
+    ports: tuple[int, ...] = (80, 443, 8080, 8443)
+    """TCP ports that may be connected to; none listed allows all."""
+    allow_private: bool = False
+    """Connect to loopback, private and other addresses that are not on the public internet. For tests of your own."""
+
+    def __post_init__(self) -> None:
+        """Refuse what would make an impolite or endless crawler."""
+        if not _CONTACT.fullmatch(self.contact):
+            raise ValueError(
+                f"contact is {self.contact!r}; give an e-mail address or URL at which a site's owner can reach you, "
+                "such as you@example.org"
+            )
+        least = {"concurrency": 1, "per_host": 1, "max_wire_bytes": 1, "max_page_bytes": 1}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                continue
+            if not least.get(field.name, 0) <= value < float("inf"):  # also refuses not-a-number
+                raise ValueError(f"{field.name} is {value}, at least {least.get(field.name, 0)} is needed")
+            if field.name.endswith("_seconds") and value == 0:
+                raise ValueError(f"{field.name} is 0, which leaves no time for an answer")
+        if not self.accept:
+            raise ValueError("accept lists no media type, so no page would be taken")
+
+    @property
+    def user_agent(self) -> str:
+        """What the header User-Agent says, for example `webtext/0.1.0 (+you@example.org)`."""
+        return f"{PRODUCT}/{importlib.metadata.version('webtext')} (+{self.contact})"

@@ -1,0 +1,255 @@
+import asyncio
+
+import pytest
+from loopback import MISSING, answer, moved, serve
+
+from pipeline.client import Client
+from pipeline.fetch_settings import FetchSettings
+from pipeline.robots import MAX_BYTES, RobotsCache, RobotsReply, product_token, refuses_mining
+from schemas.records import Reason
+
+SETTINGS = FetchSettings(
+    "me@example.org", ports=(), allow_private=True, delay=0, retries=0, backoff=0, read_seconds=1, connect_seconds=1
+)
+
+
+class Site:
+    """robots.txt files by URL, with a count of requests and a clock that a test turns."""
+
+    def __init__(self, **files):
+        self.files = files
+        self.asked = []
+        self.now = 0.0
+        self.cache = RobotsCache(self.fetch, lambda: self.now)
+
+    async def fetch(self, url):
+        self.asked.append(url)
+        await asyncio.sleep(0)
+        return self.files["reply"]
+
+    def verdict(self, url, agent="webtext/0.1 (+me@example.org)"):
+        return asyncio.run(self.cache.verdict(url, agent))
+
+
+def rules(text):
+    return Site(reply=RobotsReply(200, text.encode()))
+
+
+# RFC 9309 section 5.1 and 2.2.2, and what Google's parser tests.
+@pytest.mark.parametrize(
+    ("text", "path", "allowed"),
+    [
+        ("", "/", True),
+        ("User-agent: *\nDisallow: /", "/", False),
+        ("User-agent: *\nDisallow: /", "/robots.txt", True),
+        ("User-agent: *\nDisallow:", "/", True),
+        ("User-agent: webtext\nDisallow: /a", "/a/b", False),
+        ("User-agent: WebText\nDisallow: /a", "/b", True),
+        ("User-agent: *\nDisallow: /\n\nUser-agent: webtext\nAllow: /", "/x", True),
+        ("User-agent: *\nAllow: /\n\nUser-agent: webtext\nDisallow: /", "/x", False),
+        ("User-agent: other\nUser-agent: webtext\nDisallow: /", "/x", False),
+        ("User-agent: other\nDisallow: /", "/x", True),
+        ("User-agent: example\nDisallow: /", "/x", True),  # the contact's host is no name of ours
+        ("User-agent: *\nDisallow: /a\nAllow: /a/b", "/a/b/c", True),
+        ("User-agent: *\nAllow: /a\nDisallow: /a/b", "/a/b/c", False),
+        ("User-agent: *\nDisallow: /*.gif$", "/x.gif", False),
+        ("User-agent: *\nDisallow: /*.gif$", "/x.gif?y", True),
+        ("User-agent: *\nDisallow: /*/private", "/a/b/private/c", False),
+        ("User-agent: *\nDisallow: /%7Ejoe/", "/~joe/x", False),
+        ("User-agent: *\nDisallow: /a?b=1", "/a?b=12", False),
+        ("\ufeffUser-agent: *\nDisallow: /", "/", False),
+        ("# all\r\nUser-agent: * # x\r\nDisallow: / # y\r\n", "/", False),
+        ("<html><body>Not found</body></html>", "/", True),
+        ("\0\0\xff\xfe garbage", "/", True),
+    ],
+)
+def test_rules(text, path, allowed):
+    verdict = rules(text).verdict(f"http://a.example{path}")
+    assert verdict.allowed is allowed
+    assert verdict.reason == (None if allowed else Reason.ROBOTS_DISALLOWED)
+
+
+def test_crawl_delay():
+    assert rules("User-agent: *\nCrawl-delay: 2.5").verdict("http://a.example/").crawl_delay == 2.5
+    assert rules("User-agent: *\nDisallow: /x").verdict("http://a.example/").crawl_delay is None
+    assert rules("User-agent: *\nCrawl-delay: soon").verdict("http://a.example/").crawl_delay is None
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 451, 304])
+def test_no_robots_txt_allows_all(status):
+    assert Site(reply=RobotsReply(status)).verdict("http://a.example/").allowed
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (RobotsReply(500), Reason.ROBOTS_DISALLOWED),
+        (RobotsReply(503), Reason.ROBOTS_DISALLOWED),
+        (RobotsReply(429), Reason.RATE_LIMITED),
+        (RobotsReply(reason=Reason.DNS_FAILED, detail="no such name"), Reason.DNS_FAILED),
+        (RobotsReply(reason=Reason.FETCH_TIMEOUT, detail="silent"), Reason.FETCH_TIMEOUT),
+    ],
+)
+def test_an_unreadable_robots_txt_forbids_all_for_ten_minutes(reply, reason):
+    site = Site(reply=reply)
+    verdict = site.verdict("http://a.example/")
+    assert (verdict.allowed, verdict.reason) == (False, reason)
+    assert verdict.why.startswith("robots.txt can't be read: ")
+    site.files["reply"] = RobotsReply(404)
+    site.now = 599
+    assert not site.verdict("http://a.example/").allowed
+    site.now = 601
+    assert site.verdict("http://a.example/").allowed
+    assert len(site.asked) == 2
+
+
+def test_one_request_for_each_scheme_host_and_port_and_day():
+    site = rules("User-agent: *\nDisallow: /x")
+
+    async def many():
+        urls = [f"http://a.example/{n}" for n in range(20)] + ["https://a.example/", "http://a.example:8080/"]
+        await asyncio.gather(*(site.cache.verdict(url) for url in urls))
+
+    asyncio.run(many())
+    assert sorted(site.asked) == [
+        "http://a.example/robots.txt",
+        "http://a.example:8080/robots.txt",
+        "https://a.example/robots.txt",
+    ]
+    site.now = 24 * 3600 + 1
+    site.verdict("http://a.example/")
+    assert len(site.asked) == 4
+    assert site.cache._under_way == {}
+
+
+def test_the_cache_is_bounded():
+    site = rules("User-agent: *\nDisallow: /x\n" + "#" * 400_000)
+
+    async def many():
+        for n in range(200):
+            await site.cache.verdict(f"http://{n}.example/")
+
+    asyncio.run(many())
+    assert site.cache._size <= 32 * 2**20
+    assert len(site.cache._rules) == 83
+
+
+def test_product_token():
+    assert product_token("webtext/0.1 (+x)") == "webtext"
+    assert product_token("My_Bot-x") == "My_Bot-x"
+
+
+def fetch(path="/", robots=MISSING, pages=None, settings=SETTINGS):
+    async def run():
+        async with serve({"/": answer(), **(pages or {})}, robots=robots) as server, Client(settings) as client:
+            return await client.fetch(server.url(path)), server
+
+    return asyncio.run(run())
+
+
+def test_the_client_asks_and_obeys():
+    outcome, server = fetch(robots=answer(b"User-agent: *\nDisallow: /", kind="text/plain"))
+    assert (outcome.reason, outcome.robots) == (Reason.ROBOTS_DISALLOWED, "disallowed by robots.txt")
+    assert server.paths() == ["/robots.txt"]
+    outcome, server = fetch(robots=answer(b"User-agent: *\nAllow: /", kind="text/plain"))
+    assert (outcome.reason, outcome.robots) == (None, "allowed by robots.txt")
+    outcome, server = fetch(settings=SETTINGS.__class__(**(vars(SETTINGS) | {"obey_robots": False})))
+    assert (outcome.reason, server.paths()) == (None, ["/"])
+
+
+def test_each_redirect_is_asked_for():
+    robots = answer(b"User-agent: *\nDisallow: /private", kind="text/plain")
+    outcome, server = fetch(robots=robots, pages={"/": moved("/private/x")})
+    assert outcome.reason is Reason.ROBOTS_DISALLOWED
+    assert outcome.final_url.endswith("/private/x")
+    assert server.paths() == ["/robots.txt", "/"]
+
+
+def test_robots_txt_may_move_five_times():
+    closed = answer(b"User-agent: *\nDisallow: /", kind="text/plain")
+    chain = {f"/r{n}": moved(f"/r{n + 1}") for n in range(1, 9)}
+    outcome, _ = fetch(robots=moved("/r1"), pages={**chain, "/r5": closed})
+    assert outcome.reason is Reason.ROBOTS_DISALLOWED
+    outcome, server = fetch(robots=moved("/r1"), pages={**chain, "/r6": closed})
+    assert (outcome.reason, outcome.robots) == (None, "no robots.txt: more than 5 redirects")
+    assert "/r6" not in server.paths()
+
+
+def test_a_large_robots_txt_is_read_up_to_its_limit():
+    filler = b"#" * 99 + b"\n"
+    inside = b"User-agent: *\nDisallow: /\n" + filler * (MAX_BYTES // 50)
+    outcome, _ = fetch(robots=answer(inside, kind="text/plain"))
+    assert outcome.reason is Reason.ROBOTS_DISALLOWED
+    beyond = filler * (MAX_BYTES // 100 + 1) + b"User-agent: *\nDisallow: /\n"
+    outcome, _ = fetch(robots=answer(beyond, kind="text/plain"))
+    assert outcome.reason is None
+
+
+@pytest.mark.parametrize(
+    ("robots", "reason"),
+    [
+        (answer(b"", "500 Oops"), Reason.ROBOTS_DISALLOWED),
+        (answer(b"", "503 Busy"), Reason.ROBOTS_DISALLOWED),
+        (answer(b"", "429 Slow"), Reason.RATE_LIMITED),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nUser-agent: *", Reason.BAD_HTTP),
+        (b"HTTP/1.1 200 OK\r\n", Reason.BAD_HTTP),
+    ],
+)
+def test_an_unreadable_robots_txt_keeps_the_client_out(robots, reason):
+    outcome, server = fetch(robots=robots)
+    assert outcome.reason is reason
+    assert set(server.paths()) == {"/robots.txt"}
+
+
+def test_a_crawl_delay_beyond_patience_is_not_ignored():
+    outcome, server = fetch(robots=answer(b"User-agent: *\nCrawl-delay: 3600", kind="text/plain"))
+    assert (outcome.reason, outcome.detail) == (
+        Reason.ROBOTS_DISALLOWED,
+        "Crawl-delay 3600 s, at most 60 s are waited",
+    )
+    assert server.paths() == ["/robots.txt"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "page", "what"),
+    [
+        ([], b"", ""),
+        ([("X-Robots-Tag", "noai")], b"", "X-Robots-Tag: noai"),
+        ([("x-robots-tag", "noindex, NoAI, noimageai")], b"", "X-Robots-Tag: noai"),
+        ([("X-Robots-Tag", "webtext: noai")], b"", "X-Robots-Tag: noai"),
+        ([("X-Robots-Tag", "otherbot: noai")], b"", ""),
+        ([("X-Robots-Tag", "otherbot: noindex, noai")], b"", ""),
+        ([("X-Robots-Tag", "unavailable_after: 25 Jun 2010 15:00:00 PST, noai")], b"", "X-Robots-Tag: noai"),
+        ([("X-Robots-Tag", "noimageai, noindex, nofollow")], b"", ""),
+        ([("X-Robots-Tag", "noindex"), ("X-Robots-Tag", "noml")], b"", "X-Robots-Tag: noml"),
+        ([("tdm-reservation", "1")], b"", "tdm-reservation: 1"),
+        ([("TDM-Reservation", " 1 ")], b"", "tdm-reservation: 1"),
+        ([("tdm-reservation", "0")], b"", ""),
+        ([], b'<head><meta name="robots" content="noai, noimageai">', "meta robots: noai"),
+        ([], b"<HEAD><META CONTENT=noai NAME=Robots>", "meta robots: noai"),
+        ([], b"<head><meta\nname='webtext'\ncontent='noai'/>", "meta webtext: noai"),
+        ([], b'<head><meta name="googlebot" content="noai">', ""),
+        ([], b'<head><meta name="tdm-reservation" content="1">', "meta tdm-reservation: 1"),
+        ([], b'<head><meta name="tdm-reservation" content="0">', ""),
+        ([], b'<head><!-- <meta name="robots" content="noai"> -->', ""),
+        ([], b'<head></head><body><meta name="robots" content="noai">', ""),
+        ([], b'<head><meta name="description" content="noai">', ""),
+        ([], b"\xff\xfe" + '<head><meta name="robots" content="noai">'.encode("utf-16-le"), "meta robots: noai"),
+        ([], b"<head>" + b" " * 70_000 + b'<meta name="robots" content="noai">', ""),
+        ([], b"<meta " * 20_000, ""),
+        ([], b"<!--" * 20_000, ""),
+    ],
+)
+def test_refusals_of_mining(headers, page, what):
+    assert refuses_mining(headers, page) == what
+
+
+def test_the_client_obeys_refusals_of_mining():
+    by_field = answer(b"x" * 100, "200 OK", "TDM-Reservation: 1")
+    by_meta = answer(b'<!doctype html><head><meta name="robots" content="noai"></head><body>x')
+    outcome, _ = fetch(pages={"/": by_field})
+    assert (outcome.reason, outcome.detail, outcome.payload) == (Reason.MINING_REFUSED, "tdm-reservation: 1", b"")
+    outcome, _ = fetch(pages={"/": by_meta})
+    assert (outcome.reason, outcome.detail) == (Reason.MINING_REFUSED, "meta robots: noai")
+    anyway = FetchSettings(**(vars(SETTINGS) | {"obey_tdm": False}))
+    assert fetch(pages={"/": by_meta}, settings=anyway)[0].reason is None
