@@ -30,3 +30,5 @@ class CommonCrawlSettings:
     """Seconds of the first wait before a retry; each further wait is twice as long, up to a minute."""
     user_agent: str = "webtext"
     """What requests say of who sends them; best with an address to write to."""
+    cache: str = ""
+    """Local folder that keeps what was read out of Common Crawl's archives; empty for none."""

@@ -21,6 +21,7 @@ import urllib3
 
 from pipeline import storage
 from pipeline.commoncrawl_settings import CommonCrawlSettings
+from pipeline.range_cache import RangeCache
 
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 _BUSY: Final = frozenset((408, 425, 429, 500, 502, 503, 504))
@@ -89,6 +90,7 @@ class RangeReader:
             block=True,
             headers={"User-Agent": settings.user_agent, "Accept-Encoding": "identity"},
         )
+        self._cache = RangeCache(settings.cache) if settings.cache else None
         self._lock = threading.Lock()
         self._not_before = 0.0  # on the monotonic clock
         self.requests = 0
@@ -101,6 +103,16 @@ class RangeReader:
         if storage.is_local(wanted.path):
             return _read_stored(wanted)
         data: bytes = self._attempts(wanted)
+        return data
+
+    def read_once(self, wanted: Range) -> bytes:
+        """`read`, out of the cache where there is one. Raises RangeError, and OSError from the cache."""
+        if self._cache is None or storage.is_local(wanted.path):
+            return self.read(wanted)
+        data = self._cache.get(wanted.path, wanted.start, wanted.length)
+        if data is None:
+            data = self.read(wanted)
+            self._cache.put(wanted.path, wanted.start, data)
         return data
 
     def size(self, url: str) -> int:
@@ -284,7 +296,7 @@ def _read_run(reader: RangeReader, run: Sequence[Range]) -> list[bytes | RangeEr
     if len(run) > 1:
         start, end = run[0].start, max(one.end for one in run)
         try:
-            data = reader.read(Range(run[0].path, start, end - start))
+            data = reader.read_once(Range(run[0].path, start, end - start))
             return [data[one.start - start : one.end - start] for one in run]
         except NoAnswerError as error:
             return [error] * len(run)
@@ -295,7 +307,7 @@ def _read_run(reader: RangeReader, run: Sequence[Range]) -> list[bytes | RangeEr
 
 def _read_one(reader: RangeReader, one: Range) -> bytes | RangeError:
     try:
-        return reader.read(one)
+        return reader.read_once(one)
     except RangeError as error:
         return error
 

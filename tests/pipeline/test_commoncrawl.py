@@ -601,6 +601,24 @@ def test_only_links_that_another_source_lost(tmp_path):
     assert [row["key"] for row in rows_of(tmp_path / "work")] == [lost]
 
 
+def test_a_cache_spares_the_server_every_second_question(world, tmp_path):
+    folder, crawl, links, *_ = world
+    crawl.write_index(tmp_path / "index", 1)
+    with serve(folder / "crawl") as server:
+        settings = CommonCrawlSettings(
+            index=(f"{tmp_path}/index/*",), prefix=server.prefix, cache=str(tmp_path / "cache"), **FAST
+        )
+        take(tmp_path / "one", links, settings)
+        asked = len(server.log)
+        damaged = sorted(path for path in (tmp_path / "cache").rglob("*") if path.is_file())[:2]
+        damaged[0].write_bytes(bytes(damaged[0].stat().st_size))
+        damaged[1].write_bytes(b"")
+        take(tmp_path / "two", links, settings)
+    assert asked > 10
+    assert len(server.log) == asked + 2
+    assert bytes_of(tmp_path / "one") == bytes_of(tmp_path / "two") == bytes_of(folder / "work")
+
+
 def test_an_outage_is_no_verdict(tmp_path):
     links = links_of(webs.posts_of())
     crawl = make_crawl(tmp_path / "crawl", webs.records_of(4), links)
