@@ -80,8 +80,10 @@ def find_index(settings: CommonCrawlSettings) -> tuple[storage.Found, ...]:
 
     Raises:
         OSError: a pattern names no file, or a list can't be read.
-        ValueError: there is no index, or a URL has wildcards.
+        ValueError: there is no index, a URL has wildcards, or the prefix does not end in a slash.
     """
+    if not settings.prefix.endswith("/"):
+        raise ValueError(f"the prefix {settings.prefix!r} must end in a slash: file names are put right behind it")
     if not settings.index:
         raise ValueError("Common Crawl needs its index: give the files of a columnar index, or a .paths list of them")
     found: dict[str, storage.Found] = {}

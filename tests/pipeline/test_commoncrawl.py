@@ -642,6 +642,8 @@ def test_lists_of_index_files(tmp_path):
         crawl_index.find_index(CommonCrawlSettings(index=("https://example.com/*.parquet",)))
     with pytest.raises(ValueError, match="needs its index"):
         crawl_index.find_index(CommonCrawlSettings())
+    with pytest.raises(ValueError, match="must end in a slash"):
+        crawl_index.find_index(CommonCrawlSettings(index=("a",), prefix="s3://commoncrawl"))
 
 
 def test_what_is_no_index_is_named(tmp_path):
@@ -662,6 +664,20 @@ def test_ranges_are_joined_when_they_are_close():
     joined = list(ranges.runs(far, 0))
     assert [len(run) for run in joined] == [4, 4, 1]
     assert all(one.start < two.start for one, two in pairwise(far))
+
+
+def test_a_remote_store_that_comes_back_is_waited_for():
+    import memory_store
+
+    path = f"{memory_store.SCHEME}://crawl/late.warc.gz"
+    reader = ranges.RangeReader(CommonCrawlSettings(**FAST))
+    with pytest.raises(ranges.NoAnswerError, match="no object"):
+        reader.read(ranges.Range(path, 2, 3))
+    assert reader.requests == 1 + FAST["retries"]
+    memory_store.MemoryStore.objects[path] = b"0123456789"
+    assert reader.read(ranges.Range(path, 2, 3)) == b"234"
+    with pytest.raises(ranges.RangeError, match="2 bytes from byte 8, asked for 3"):
+        reader.read(ranges.Range(path, 8, 3))
 
 
 def test_retry_after_is_obeyed(tmp_path):
