@@ -42,11 +42,16 @@ async def _fetch(config: FetchConfig) -> int:
     from pipeline.client import Client
 
     got = True
-    async with Client(config.settings) as client, asyncio.TaskGroup() as tasks:
-        for task in [tasks.create_task(_fetch_one(client.fetch, url)) for url in config.urls]:
-            line = await task
-            got &= line["result"] == "page"
-            print(json.dumps(line, ensure_ascii=False), flush=True)
+    async with Client(config.settings) as client:
+        tasks = [asyncio.create_task(_fetch_one(client.fetch, url)) for url in config.urls]
+        try:
+            for task in tasks:
+                line = await task
+                got &= line["result"] == "page"
+                print(json.dumps(line, ensure_ascii=False), flush=True)
+        finally:  # the reader of our output has had enough
+            for task in tasks:
+                task.cancel()
     return 0 if got else 1
 
 

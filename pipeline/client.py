@@ -212,19 +212,22 @@ class Client:
             return Outcome(url, url, reason=Reason.FORBIDDEN_ADDRESS, detail=str(error))
         except ValueError as error:
             return Outcome(url, url, reason=Reason.BAD_URL, detail=str(error))
-        host = self._host(_host_of(url))
-        robots = ""
+        name = _host_of(url)
+        robots, delay = "", settings.delay
         if page and settings.obey_robots:
             verdict = await self.robots.verdict(url, settings.user_agent)
             robots = verdict.why
             if not verdict.allowed:
                 reason = verdict.reason or Reason.ROBOTS_DISALLOWED
                 return Outcome(url, url, reason=reason, detail=robots, robots=robots)
-            if (delay := verdict.crawl_delay or 0.0) > settings.max_delay:
+            delay = max(delay, verdict.crawl_delay or 0.0)
+            if delay > max(settings.delay, settings.max_delay):
                 what = f"Crawl-delay {delay:g} s, at most {settings.max_delay:g} s are waited"
                 return Outcome(url, url, reason=Reason.ROBOTS_DISALLOWED, detail=what, robots=robots)
-            host.delay = max(settings.delay, delay)
         for attempt in itertools.count():
+            host = self._host(name)
+            if page:
+                host.delay = delay
             async with self._turn(host):
                 outcome = await self._ask(url, page=page)
             outcome.robots = robots

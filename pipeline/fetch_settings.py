@@ -3,6 +3,7 @@
 import importlib.metadata
 import re
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Final
 
 PRODUCT: Final = "webtext"
@@ -80,4 +81,9 @@ class FetchSettings:
     @property
     def user_agent(self) -> str:
         """What the header User-Agent says, for example `webtext/0.1.0 (+you@example.org)`."""
-        return f"{PRODUCT}/{importlib.metadata.version('webtext')} (+{self.contact})"
+        return f"{PRODUCT}/{_version()} (+{self.contact})"
+
+
+@cache
+def _version() -> str:
+    return importlib.metadata.version("webtext")  # reads files: half a millisecond
