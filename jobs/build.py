@@ -1,14 +1,34 @@
 """`webtext build`: Reddit submissions or URL lists in, GPT-2 token shards out."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Annotated
 
 import tyro
 
 from jobs.config import UsageError
+from pipeline.fetch_settings import FetchSettings
 from pipeline.settings import CorpusSettings
+
+
+@dataclass(frozen=True)
+class FetchFlags(FetchSettings):
+    """Ask the live web for the pages of the links. Switched on by --fetch.contact."""
+
+    contact: str = ""
+    """E-mail address or URL at which the owner of a site can reach you. Sent with every request; switches this on."""
+
+    def __post_init__(self) -> None:
+        """Without contact nothing is fetched, and the other flags are refused."""
+        if self.contact:
+            super().__post_init__()
+        elif asdict(self) != {name: flag.default for name, flag in self.__dataclass_fields__.items()}:
+            raise ValueError("flags --fetch.* are given, but not --fetch.contact, without which nothing is fetched")
+
+    def settings(self) -> FetchSettings | None:
+        """None where nothing is to be fetched."""
+        return FetchSettings(**asdict(self)) if self.contact else None
 
 
 @dataclass(frozen=True)
@@ -21,11 +41,13 @@ class BuildConfig:
     work: str
     """Folder of the build: a local path, or gs://... or s3://... for an engine with many machines."""
     submissions: tuple[str, ...] = ()
-    """Reddit submission dumps, NDJSON, plain or .zst, .xz, .bz2, .gz: paths or glob patterns."""
+    """Reddit submissions, NDJSON dumps, CSV or OpenWebText2's lists, plain or .zst, .xz, .bz2, .gz: paths or patterns."""
     urls: tuple[str, ...] = ()
     """Plain URL lists, one URL a line: paths or glob patterns."""
     warcs: tuple[str, ...] = ()
     """Web archives to take the pages from: paths or glob patterns."""
+    fetch: FetchFlags = field(default_factory=FetchFlags)
+    """Ask the live web."""
     workers: int = 0
     """Processes on this machine; 0 for one per usable core. Engines with many machines have flags of their own."""
     corpus: Annotated[CorpusSettings, tyro.conf.arg(name="")] = field(default_factory=CorpusSettings)
@@ -57,10 +79,12 @@ def run(config: BuildConfig) -> int:
     from jobs.funnel import print_funnel
     from pipeline import storage
     from pipeline.corpus import CORPUS, Inputs, build_corpus
+    from pipeline.health import warnings
     from pipeline.parts import run_stage
+    from pipeline.report import read_months
     from pipeline.stage import StageError
 
-    inputs = Inputs.find([*config.submissions, *config.urls], config.warcs)
+    inputs = Inputs.find([*config.submissions, *config.urls], config.warcs, config.fetch.settings())
     workers = config.workers or len(os.sched_getaffinity(0))
     try:
         manifest = build_corpus(
@@ -68,7 +92,7 @@ def run(config: BuildConfig) -> int:
         )
     except StageError as error:
         raise ValueError(str(error)) from error  # its message says what to do; the traceback says nothing more
-    print_funnel(manifest, Console())
+    print_funnel(manifest, Console(), warnings(read_months(config.work)))
     documents, tokens = (sum(getattr(shard, unit) for shard in manifest.shards) for unit in ("documents", "tokens"))
     print(
         f"corpus: {storage.join(config.work, CORPUS)} with {tokens:,} tokens in {documents:,} documents, "

@@ -5,12 +5,13 @@ is skipped, so the same command continues a build that was stopped in any way.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from pipeline import dedup, extract, pages, posts, shards, storage
+from pipeline import dedup, extract, pages, posts, shards, spool, storage
+from pipeline.fetch_settings import FetchSettings
 from pipeline.settings import CorpusSettings
 from pipeline.stage import Shuffle, Stage, numbered
 from schemas.manifest import (
@@ -52,11 +53,12 @@ class Inputs:
 
     submissions: tuple[storage.Found, ...]  # Reddit dumps and URL lists
     archives: tuple[storage.Found, ...]  # WARC and ARC files
+    fetch: FetchSettings | None = None  # how to ask the live web; None for not at all
 
     @classmethod
-    def find(cls, submissions: Sequence[str], archives: Sequence[str]) -> "Inputs":
+    def find(cls, submissions: Sequence[str], archives: Sequence[str], fetch: FetchSettings | None = None) -> "Inputs":
         """The files that these patterns name. Raises FileNotFoundError for a pattern that names none."""
-        return cls(tuple(storage.expand(submissions)), tuple(storage.expand(archives)))
+        return cls(tuple(storage.expand(submissions)), tuple(storage.expand(archives)), fetch)
 
 
 def build_corpus(settings: CorpusSettings, inputs: Inputs, work: str, run: RunStage) -> CorpusManifest:
@@ -75,9 +77,10 @@ def build_corpus(settings: CorpusSettings, inputs: Inputs, work: str, run: RunSt
     with storage.lock(work):
         claim(work, settings, inputs)
         done: dict[str, StageManifest] = {}
-        for make in (_posts, _links, _captures, _pages, _documents, _candidates, _clusters, _shards):
-            stage = make(settings, inputs, work, done)
-            done[stage.name] = run(stage)
+        for make in (_posts, _links, _fetch, _captures, _pages, _documents, _candidates, _clusters, _shards):
+            if stage := make(settings, inputs, work, done):
+                done[stage.name] = run(stage)
+                spool.sweep(stage.folder, stage.fingerprint)
         manifest = corpus_manifest(settings, inputs, done)
         storage.publish_bytes(storage.join(work, CORPUS, CORPUS_MANIFEST), manifest.to_json())
         return manifest
@@ -114,6 +117,34 @@ def _links(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> S
     )
 
 
+def _fetch(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> Stage | None:
+    """The links of some domains each: asked of the live web, into archives of our own. Only where that is wanted."""
+    if inputs.fetch is None:
+        return None
+    from pipeline import fetch  # imports an HTTP client, which takes a moment
+
+    links = _paths(work, done, "links", ".links.parquet")
+    plan = fetch.Plan(inputs.fetch, settings.extract.max_page_bytes, tuple(links), storage.join(work, "fetch"), "")
+    stage = Stage(
+        name="fetch",
+        folder=plan.folder,
+        # Another list of public suffixes may send a domain to another part.
+        settings={"max_page_bytes": settings.extract.max_page_bytes, "suffixes": version("tldextract")},
+        inputs=[done["links"].digest()],
+        parts=numbered([()] * settings.parts),
+        run=partial(fetch.run, plan),
+        unit="links",
+        shuffle=Shuffle(
+            sources=numbered([path] for path in links),
+            emit=partial(fetch.emit, settings.parts),
+            bytes=done["links"].tally.rows * fetch.RECORD_BYTES,
+        ),
+        expects={"taken": done["links"].tally.rows},
+    )
+    # The parts know their stage by its fingerprint, so that none continues what another stage began.
+    return replace(stage, run=partial(fetch.run, replace(plan, fingerprint=stage.fingerprint)))
+
+
 def _captures(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> Stage:
     """Each web archive: an index of its responses."""
     return Stage(
@@ -129,23 +160,25 @@ def _captures(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -
 
 def _pages(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> Stage:
     """Links meet captures by link key; the capture nearest to the first post becomes the page."""
-    captures = done["captures"]
-    tables = _paths(work, done, "captures", ".captures.parquet")
-    archives = [found.path for found in inputs.archives]
+    sources = [done[name] for name in ("fetch", "captures") if name in done]
+    tables = [path for source in sources for path in _paths(work, done, source.stage, ".captures.parquet")]
+    fetched = _paths(work, done, "fetch", ".warc.gz") if "fetch" in done else []
+    archives = [*fetched, *(found.path for found in inputs.archives)]
+    captures = sum(source.tally.rows for source in sources)
     return Stage(
         name="pages",
         folder=storage.join(work, "pages"),
         settings={},
-        inputs=[done["links"].digest(), captures.digest()],
+        inputs=[done["links"].digest(), *(source.digest() for source in sources)],
         parts=numbered([path] for path in _paths(work, done, "links", ".links.parquet")),
         run=partial(pages.choose, archives),
         unit="links",
         shuffle=Shuffle(
             sources=numbered([path] for path in tables),
             emit=partial(pages.emit, settings.parts),
-            bytes=captures.tally.rows * pages.RECORD_BYTES,
+            bytes=captures * pages.RECORD_BYTES,
         ),
-        expects={"taken": done["links"].tally.rows, "captures": captures.tally.rows},
+        expects={"taken": done["links"].tally.rows, "captures": captures},
     )
 
 
@@ -243,6 +276,7 @@ def claim(work: str, settings: CorpusSettings, inputs: Inputs) -> None:
         **_flat(asdict(settings)),
         "input submissions": _identities(inputs.submissions),
         "input archives": _identities(inputs.archives),
+        **({} if inputs.fetch is None else {"input live web": True}),
         **{f"library {name}": number for name, number in _versions().items()},
     }
     path = storage.join(work, CLAIM)

@@ -16,8 +16,10 @@ from schemas.records import Link, Page, Reason, Rejected
 STAGE = "pages"
 CAPTURES = "captures"
 
-# A capture's verdict as a number, best first: among captures that can't be used, the nearest explains why.
-_VERDICTS: tuple[str, ...] = ("", Reason.HTTP_STATUS, Reason.NOT_HTML, Reason.EMPTY_PAGE)
+# A capture's verdict as a number, best first: among captures that can't be used, the nearest explains why. What is
+# read from archives has the first four, what was asked of the live web may have any.
+_ARCHIVED: tuple[str, ...] = ("", Reason.HTTP_STATUS, Reason.NOT_HTML, Reason.EMPTY_PAGE)
+_VERDICTS: tuple[str, ...] = (*_ARCHIVED, *(reason for reason in Reason if reason not in _ARCHIVED))
 
 _CAPTURE = np.dtype(
     [
@@ -143,7 +145,8 @@ def choose_capture(captures: packed.Packed, archives: Sequence[str], link: Link)
     if best["verdict"]:
         reason = Reason(_VERDICTS[best["verdict"]])
         others = f", the nearest of {len(captures)} captures" if len(captures) > 1 else ""
-        detail = f"status {best['status']}{others}"
+        answer = f"status {best['status']}" if best["status"] else "no answer"
+        detail = f"{answer}{others}"
         return Rejected(STAGE, reason, link.key, link.url, detail)
     archive, offset, captured = archives[best["archive"]], int(best["offset"]), int(best["captured"])
     return Page(link.key, link.url, link.score, link.created_utc, archive, offset, captured)
