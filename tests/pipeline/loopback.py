@@ -77,7 +77,7 @@ async def serve(handler, tls: ssl.SSLContext | None = None, robots: bytes | None
             with suppress(Exception):
                 await writer.wait_closed()
 
-    listener = await asyncio.start_server(connection, "127.0.0.1", 0, ssl=tls)
+    listener = await asyncio.start_server(connection, "127.0.0.1", 0, ssl=tls, backlog=1000)
     server.port = listener.sockets[0].getsockname()[1]
     try:
         yield server

@@ -542,7 +542,9 @@ def test_rate(record_property):
 
     async def run():
         pages = {f"/{n}": answer(body) for n in range(count)}
-        settings = FetchSettings(**(BASE | {"per_host": 200, "read_seconds": 20.0, "total_seconds": 30.0}))
+        settings = FetchSettings(
+            **(BASE | {"per_host": 200, "connect_seconds": 20.0, "read_seconds": 20.0, "total_seconds": 60.0})
+        )
         async with serve(pages) as server, Client(settings) as client:
             begun = time.monotonic()
             outcomes = await asyncio.gather(*(client.fetch(server.url(path)) for path in pages))
