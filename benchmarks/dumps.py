@@ -2,7 +2,8 @@
 
     .venv/bin/python benchmarks/dumps.py DUMP.zst [--times 5]
 
-Needs orjson, which nothing else here does. The bare loop decodes every field of every line and keeps ours; it checks nothing, and dies of the first bad line.
+Needs orjson, which nothing else here does. The bare loop decodes every field of every line and keeps ours; it checks
+nothing, and dies of the first bad line.
 """
 
 import argparse

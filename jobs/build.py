@@ -41,7 +41,7 @@ class BuildConfig:
     work: str
     """Folder of the build: a local path, or gs://... or s3://... for an engine with many machines."""
     submissions: tuple[str, ...] = ()
-    """Reddit submissions, NDJSON dumps, CSV or OpenWebText2's lists, plain or .zst, .xz, .bz2, .gz: paths or patterns."""
+    """Reddit submissions: NDJSON dumps, CSV or OpenWebText2's lists, plain or compressed: paths or glob patterns."""
     urls: tuple[str, ...] = ()
     """Plain URL lists, one URL a line: paths or glob patterns."""
     warcs: tuple[str, ...] = ()

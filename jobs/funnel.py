@@ -1,5 +1,7 @@
 """The funnel of a build in the terminal: what went in, what was lost at each stage, by reason and count."""
 
+from collections.abc import Iterable
+
 from rich.console import Console
 from rich.table import Table
 
@@ -8,8 +10,8 @@ from pipeline.report import funnel_rows
 from schemas.manifest import CorpusManifest
 
 
-def print_funnel(manifest: CorpusManifest, console: Console) -> None:
-    """Print one line for each stage and one for each reason."""
+def print_funnel(manifest: CorpusManifest, console: Console, warnings: Iterable[str] = ()) -> None:
+    """Print one line for each stage and one for each reason, then the warnings about the input."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("stage")
     table.add_column("records", justify="right")
@@ -21,3 +23,5 @@ def print_funnel(manifest: CorpusManifest, console: Console) -> None:
         becomes = "" if row.becomes == f"{row.passed:,} {row.unit}" else f": {row.becomes}"
         table.add_row("", f"{row.passed:,}", f"go on{becomes}")
     console.print(table, highlight=False, markup=False)
+    for warning in warnings:
+        console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False)

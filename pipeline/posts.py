@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import packed, storage
+from pipeline.health import Histogram
 from pipeline.links import Lists, merge_posts, select_post
 from pipeline.settings import LinkSettings
 from pipeline.stage import Part, PartOutput
@@ -31,6 +32,7 @@ def select(settings: LinkSettings, parts: int, part: Part, output: PartOutput, b
     path = part.inputs[0]
     name = f"{part.name}.posts.arrow"
     options = pa.ipc.IpcWriteOptions(compression="zstd")
+    months = Histogram()
     with (
         storage.open_binary(path) as stream,
         output.file(name) as sink,
@@ -44,6 +46,7 @@ def select(settings: LinkSettings, parts: int, part: Part, output: PartOutput, b
                 continue
             key, url = chosen
             rows.append((key, url, post.id, post.score, post.created_utc, post.subreddit, post.title))
+            months.add(post.created_utc, post.score, post.retrieved_utc)
             output.passed += 1
             if len(rows) >= _ROUND:
                 _write_round(writer, rows, parts)
@@ -51,6 +54,9 @@ def select(settings: LinkSettings, parts: int, part: Part, output: PartOutput, b
         _write_round(writer, rows, parts)
     output.rows = output.passed
     output.set_rows(name, output.passed)
+    with output.table("months", tables.MONTHS) as table:
+        for row in months.rows():
+            table.add(*row)
 
 
 def _records(stream: BinaryIO, path: str, settings: LinkSettings, output: PartOutput) -> Iterator[Post]:

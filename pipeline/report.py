@@ -12,9 +12,10 @@ from importlib import resources
 from string import Template
 from typing import Any, Final
 
-from pipeline import dedup, findings, markup, storage
+from pipeline import dedup, findings, health, markup, storage
 from pipeline.corpus import CORPUS
 from pipeline.findings import Clusters, Example, Kept, Share
+from pipeline.health import Month
 from pipeline.markup import Column
 from pipeline.reasons import WORDS
 from pipeline.stage import MANIFEST, REJECTED
@@ -27,6 +28,7 @@ _DOMAINS = 20
 _CLUSTERS = 10
 _INPUTS = 50  # listed of each kind
 _SHARDS = 200  # listed
+_MONTHS = 400  # listed
 _DETAIL = 160  # characters of a detail
 _NAME = 60  # characters of the name of a configuration or of a domain
 
@@ -110,6 +112,7 @@ class Facts:
     examples: Mapping[str, Mapping[str, Sequence[Example]]]  # lost records by stage and reason
     kept: Kept
     clusters: Clusters
+    months: Sequence[Month] = ()  # of the posts that may make a link
 
 
 def build_report(work: str, name: str = "") -> str:
@@ -136,7 +139,20 @@ def read_facts(work: str) -> Facts:
         {stage: findings.examples(_rejected(work, found), _EXAMPLES) for stage, found in stages.items()},
         findings.kept(texts, _DOMAINS),
         findings.clusters(clusters, _CLUSTERS),
+        _read_months(work, manifest, stages["posts"]) if "posts" in stages else (),
     )
+
+
+def read_months(work: str) -> list[Month]:
+    """The health of the input of a complete build, month by month. Raises as `build_report` does."""
+    return _read_months(work, read_manifest(work), _read_stage(work, "posts"))
+
+
+def _read_months(work: str, manifest: CorpusManifest, posts: StageManifest) -> list[Month]:
+    links = manifest.config.get("links")
+    score = links.get("score") if isinstance(links, Mapping) else None
+    paths = [storage.join(work, posts.stage, file.name) for file in posts.named(".months.parquet")]
+    return health.read_months(paths, score if isinstance(score, int) else 0)
 
 
 def _read_stage(work: str, stage: str) -> StageManifest:
@@ -181,6 +197,7 @@ def render(facts: Facts, name: str = "") -> str:
         losses="".join(
             _losses(_funnel_row(stage, tally), facts.examples[stage]) for stage, tally in facts.tallies.items()
         ),
+        months=_months(facts.months),
         domains=f"{facts.kept.domains:,}",
         largest_domains=_shares("Domain", facts.kept.largest),
         lengths=_shares("Length", facts.kept.lengths),
@@ -219,6 +236,35 @@ def _funnel(rows: Sequence[FunnelRow]) -> str:
             f"<ul>{total}{losses}</ul></section>\n"
         )
     return "".join(drawn)
+
+
+def _months(months: Sequence[Month]) -> str:
+    """Posts of each month, and how many of them have enough karma."""
+    if not months:
+        return '<p class="quiet">No post has a date.</p>\n'
+    alarms = "".join(f'<li class="number-lost">{markup.text(line)}</li>\n' for line in health.warnings(months))
+    most = max(month.posts for month in months)
+    columns = (
+        Column("Month"),
+        Column("Posts", "n"),
+        Column("", "bars"),
+        Column("Enough karma", "n"),
+        Column("Median score", "n"),
+        Column("Score read after", "n"),
+    )
+    rows = (
+        (
+            month.name,
+            f"{month.posts:,}",
+            markup.bar(most, ("kept", month.reached), ("lost", month.posts - month.reached)),
+            markup.percent(month.reached, month.posts),
+            "" if month.median is None else f"{month.median:,}",
+            f"{month.age / month.aged / 86_400:,.1f} days" if month.aged else "",
+        )
+        for month in months[:_MONTHS]
+    )
+    more = _more(len(months) - _MONTHS, "months")
+    return (f"<ul>{alarms}</ul>\n" if alarms else "") + markup.table(columns, rows) + more
 
 
 def _losses(row: FunnelRow, examples: Mapping[str, Sequence[Example]]) -> str:

@@ -146,14 +146,20 @@ def page_name(canonical: str) -> str:
     - the country of a blog at Blogger, and its m=0 or m=1.
 
     All other parameters count, with their order: ?id=1 is not ?id=2.
+
+    Raises:
+        ValueError: the URL has no path, so it is not canonical.
     """
     host, slash, rest = canonical.partition("://")[2].partition("/")
+    if not slash:
+        raise ValueError(f"is not canonical: {canonical[:80]!r} has no path")
     path, mark, query = rest.partition("?")
     path = (slash + path).removesuffix("/")
     # www.com is a site of that name, without a www. in front of it.
     if host.startswith("www.") and host.find(".", 4) > 0:
         host = host[4:]
-    path = _FOLDER_PAGE.sub("", path)
+    if "/index." in path or "/default." in path.lower():
+        path = _FOLDER_PAGE.sub("", path)
     if path.endswith("/amp") and (amp := _AMP_PATH.search(path)):
         path = path[: amp.start("mark")]
     blogger = False

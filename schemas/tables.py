@@ -28,6 +28,20 @@ POSTS = _table(
     ],
 )
 
+# How many posts of each month had which score, for the health of the input: a histogram, so sums of parts are exact.
+MONTHS = _table(
+    "months",
+    1,
+    [
+        _required("month", pa.int32()),  # since January 1970
+        _required("score", pa.int32()),  # clipped, see pipeline.health
+        _required("posts", pa.int64()),
+        _required("aged", pa.int64()),  # of them with a known time at which the score was read
+        _required("young", pa.int64()),  # of those read within a day of the post
+        _required("age", pa.int64()),  # seconds from the post to the reading, summed over `aged`
+    ],
+)
+
 LINKS = _table(
     "links",
     1,
