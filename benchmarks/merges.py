@@ -25,9 +25,9 @@ Made by `python benchmarks/merges.py umbrae_top2013.ndjson.zst > docs/url-merges
 as posted names the same page; exact repeats are not counted. Every group below was checked by eye: each is one page.
 """
 _DENSITY = """
-The share depends on how densely the posts were sampled: both URLs of a pair must be in the sample. All 2.26 million posts
-of the collection, 33 times as many, gave 1.1 % (of 415,295 URLs) with rules that also took upper for lower case and left
-out every fragment. Without lists, for random parts of these posts:
+The share depends on how densely the posts were sampled: both URLs of a pair must be in the sample. All 2.26 million
+posts of the collection, 33 times as many, gave 1.1 % (of 415,295 URLs) with rules that also took upper for lower case
+and left out every fragment. Without lists, for random parts of these posts:
 """
 
 Groups = dict[str, set[str]]  # name of a page -> the URLs that people posted for it
