@@ -117,6 +117,11 @@ def _links(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> S
     )
 
 
+# A part of `fetch` is as slow as its slowest host, however many others it has, and loses nothing when it is killed: so
+# few and large ones. One takes about 1 kB of memory for each link.
+_LINKS_PARTS_PER_FETCH = 8
+
+
 def _fetch(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> Stage | None:
     """The links of some domains each: asked of the live web, into archives of our own. Only where that is wanted."""
     if inputs.fetch is None:
@@ -124,6 +129,7 @@ def _fetch(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> S
     from pipeline import fetch  # imports an HTTP client, which takes a moment
 
     links = _paths(work, done, "links", ".links.parquet")
+    parts = max(1, settings.parts // _LINKS_PARTS_PER_FETCH)
     plan = fetch.Plan(inputs.fetch, settings.extract.max_page_bytes, tuple(links), storage.join(work, "fetch"), "")
     stage = Stage(
         name="fetch",
@@ -131,12 +137,12 @@ def _fetch(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> S
         # Another list of public suffixes may send a domain to another part.
         settings={"max_page_bytes": settings.extract.max_page_bytes, "suffixes": version("tldextract")},
         inputs=[done["links"].digest()],
-        parts=numbered([()] * settings.parts),
+        parts=numbered([()] * parts),
         run=partial(fetch.run, plan),
         unit="links",
         shuffle=Shuffle(
             sources=numbered([path] for path in links),
-            emit=partial(fetch.emit, settings.parts),
+            emit=partial(fetch.emit, parts),
             bytes=done["links"].tally.rows * fetch.RECORD_BYTES,
         ),
         expects={"taken": done["links"].tally.rows},

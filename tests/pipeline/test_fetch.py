@@ -16,15 +16,12 @@ from pathlib import Path
 import loopback_site
 import numpy as np
 import pytest
-import webs
 from fastwarc.warc import ArchiveIterator as FastIterator
 from warcio.archiveiterator import ArchiveIterator
 
 from pipeline import fetch, packed, pages, storage, tabular, urls, warc, warc_writer
-from pipeline.corpus import Inputs, build_corpus
 from pipeline.fetch_settings import FetchSettings
 from pipeline.frontier import BREAKER, Frontier, Turn
-from pipeline.parts import run_stage as run_on_beam
 from pipeline.settings import ExtractSettings
 from pipeline.spool import ARCHIVE, JOURNAL, PREFIX, Entry, Spool, sweep
 from pipeline.stage import Shuffle, Stage, complete, emit_blocks, numbered, receipts_of, run_shuffled_part
@@ -265,11 +262,11 @@ def test_a_killed_crawl_asks_for_no_finished_url_again(tmp_path):
     with loopback_site.running(log) as port:
         stage = crawl_of(tmp_path, port)
         finished = []  # (lines of the log, URLs that were in a journal then)
-        for _ in range(3):
+        for _ in range(5):
             command = [sys.executable, str(script), str(tmp_path)]
-            before = len(journalled(stage))
+            before = lines_of(stage)
             with subprocess.Popen(command, env=environment) as process:
-                while process.poll() is None and len(journalled(stage)) < before + 120:
+                while process.poll() is None and lines_of(stage) < before + 80:
                     time.sleep(0.01)
                 assert process.poll() is None, "the crawl ended before it could be killed"
                 process.send_signal(signal.SIGKILL)
@@ -279,12 +276,18 @@ def test_a_killed_crawl_asks_for_no_finished_url_again(tmp_path):
     requests = loopback_site.requests(log)
     for lines, done in finished:
         later = {f"http://{request.host}:{port}{request.path}" for request in requests[lines:]}
-        assert len(done) >= 100
+        assert len(done) >= 80
         assert not later & done
     assert {url: row["verdict"] for url, row in rows_of(tmp_path).items()} == expected
     for url, row in rows_of(tmp_path).items():
         if not row["verdict"]:
             assert page_at(row).payload == site_page(url)
+
+
+def lines_of(stage):
+    """Lines of all journals. A finished part leaves its own there until the next part begins."""
+    paths = Path(stage.folder).glob(f"{PREFIX}*/{JOURNAL}")
+    return sum(path.read_bytes().count(b"\n") for path in paths)
 
 
 def journalled(stage):
@@ -420,6 +423,11 @@ def test_equal_links_give_equal_parts(tmp_path):
 
 
 def test_a_build_fetches_its_pages_and_continues_without_asking_again(tmp_path):
+    import webs
+
+    from pipeline.corpus import Inputs, build_corpus
+    from pipeline.parts import run_stage as run_on_beam  # Beam, which the killed crawls need not import
+
     log = tmp_path / "log"
     kinds = ("good", "moved", "missing", "robots", "closed")
     settings = replace(webs.SETTINGS, extract=ExtractSettings(min_tokens=8, language_probability=0.0))
