@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from jobs.config import UsageError
+from pipeline.commoncrawl_settings import CommonCrawlSettings
 from pipeline.fetch_settings import FetchSettings
 from pipeline.settings import CorpusSettings
 
@@ -48,6 +49,8 @@ class BuildConfig:
     """Web archives to take the pages from: paths or glob patterns."""
     fetch: FetchFlags = field(default_factory=FetchFlags)
     """Ask the live web."""
+    commoncrawl: CommonCrawlSettings = field(default_factory=CommonCrawlSettings)
+    """Take pages out of Common Crawl. Switched on by --commoncrawl.index."""
     workers: int = 0
     """Processes on this machine; 0 for one per usable core. Engines with many machines have flags of their own."""
     corpus: Annotated[CorpusSettings, tyro.conf.arg(name="")] = field(default_factory=CorpusSettings)
@@ -78,13 +81,15 @@ def run(config: BuildConfig) -> int:
     from jobs import report
     from jobs.funnel import print_funnel
     from pipeline import storage
-    from pipeline.corpus import CORPUS, Inputs, build_corpus
+    from pipeline.corpus import CORPUS, build_corpus
     from pipeline.health import warnings
+    from pipeline.inputs import Inputs
     from pipeline.parts import run_stage
     from pipeline.report import read_months
     from pipeline.stage import StageError
 
-    inputs = Inputs.find([*config.submissions, *config.urls], config.warcs, config.fetch.settings())
+    crawl = config.commoncrawl if config.commoncrawl.index else None
+    inputs = Inputs.find([*config.submissions, *config.urls], config.warcs, config.fetch.settings(), crawl)
     workers = config.workers or len(os.sched_getaffinity(0))
     try:
         manifest = build_corpus(

