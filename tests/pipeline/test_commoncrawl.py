@@ -12,6 +12,7 @@ import time
 from base64 import b32encode
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +28,8 @@ from warcio.warcwriter import WARCWriter
 
 from pipeline import commoncrawl, crawl_index, packed, pages, ranges, storage, warc
 from pipeline.commoncrawl_settings import CommonCrawlSettings
+from pipeline.corpus import build_corpus
+from pipeline.inputs import Inputs
 from pipeline.parts import run_stage
 from pipeline.stage import Stage, StageError, numbered
 from pipeline.tabular import TableWriter
@@ -695,3 +698,56 @@ def test_retry_after_is_obeyed(tmp_path):
         100 < ranges._retry_after(f"{datetime.fromtimestamp(time.time() + 120, UTC):%a, %d %b %Y %H:%M:%S GMT}") < 121
     )
     assert ranges._retry_after("soon") is None
+
+
+def build(work, posts, archives, crawl, workers=2):
+    inputs = Inputs.find([str(posts)], [str(path) for path in archives], None, crawl)
+    return build_corpus(webs.SETTINGS, inputs, str(work), partial(run_stage, flags=(), workers=workers))
+
+
+def pages_of(work):
+    return {
+        row["key"]: row
+        for path in sorted((work / "pages").glob("*.pages.parquet"))
+        for row in pq.read_table(path).to_pylist()
+    }
+
+
+def test_a_build_takes_its_pages_from_common_crawl(world, tmp_path):
+    folder, crawl, _, _, _, _ = world
+    webs.write_posts(tmp_path / "posts" / "all.ndjson.zst", webs.posts_of())
+    with serve(folder / "crawl") as server:
+        names = tuple(f"{server.prefix}index/part-{n:05d}.gz.parquet" for n in range(2))
+        settings = CommonCrawlSettings(index=names, prefix=server.prefix, **FAST)
+        manifest = build(tmp_path / "work", tmp_path / "posts" / "*", [], settings)
+        asked = len(server.log)
+        # A finished build asks nothing, and its claim knows where it took the pages from.
+        assert build(tmp_path / "work", tmp_path / "posts" / "*", [], settings) == manifest
+        assert len(server.log) == asked
+        with pytest.raises(ValueError, match=r"commoncrawl\.candidates was 3, is 1"):
+            build(tmp_path / "work", tmp_path / "posts" / "*", [], replace(settings, candidates=1))
+    pages = pages_of(tmp_path / "work")
+    links = {
+        row["key"]: (row["url"], row["created_utc"])
+        for path in (tmp_path / "work" / "links").glob("*.links.parquet")
+        for row in pq.read_table(path).to_pylist()
+    }
+    best = oracle(crawl, links)
+    assert {key: page["captured_utc"] for key, page in pages.items()} == best
+    assert len(pages) > 200
+    assert manifest.stages["shards"].passed > 150
+
+
+def test_common_crawl_as_a_fallback_for_what_the_archives_lack(world, tmp_path):
+    folder, _, _, _, _, _ = world
+    webs.write_posts(tmp_path / "posts" / "all.ndjson.zst", webs.posts_of())
+    own = webs.MINIWEB / "pages-00000.warc.gz"
+    with serve(folder / "crawl") as server:
+        names = tuple(f"{server.prefix}index/part-{n:05d}.gz.parquet" for n in range(2))
+        settings = CommonCrawlSettings(index=names, prefix=server.prefix, only_when="missing", **FAST)
+        build(tmp_path / "both", tmp_path / "posts" / "*", [own], settings)
+    build(tmp_path / "own", tmp_path / "posts" / "*", [own], None)
+    both, alone = pages_of(tmp_path / "both"), pages_of(tmp_path / "own")
+    assert {key: page for key, page in both.items() if page["archive"] == str(own)} == alone
+    assert alone
+    assert len(both) > len(alone) + 50
