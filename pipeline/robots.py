@@ -151,6 +151,8 @@ _ATTRIBUTE = re.compile(rb"([a-z][a-z-]*)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\
 _HEAD_BYTES: Final = 64 * 1024
 
 _REFUSALS: Final = frozenset({"noai", "noml"})  # noimageai speaks of images, which no corpus of texts holds
+# One of these is in every page that refuses, once its comments are gone.
+_REFUSAL_WORDS: Final = (*(rule.encode() for rule in sorted(_REFUSALS)), b"tdm-reservation")
 # Rules of X-Robots-Tag that have a colon themselves, so it does not end the name of a crawler.
 _VALUED_RULES: Final = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
 
@@ -171,7 +173,10 @@ def refuses_mining(headers: Iterable[tuple[str, str]], html_head: bytes = b"") -
                 return f"X-Robots-Tag: {rule}"
             case "tdm-reservation" if value.strip() == "1":
                 return "tdm-reservation: 1"
-    head = _without_comments(html_head[:_HEAD_BYTES].replace(b"\0", b""))  # NUL: UTF-16 then looks like ASCII
+    head = _start_of(html_head[:_HEAD_BYTES].replace(b"\0", b""))  # NUL: UTF-16 then looks like ASCII
+    lowered = head.lower()
+    if not any(word in lowered for word in _REFUSAL_WORDS):  # as on nearly every page
+        return ""
     end = _END_OF_HEAD.search(head)
     for meta in _META.finditer(head, 0, end.start() if end else len(head)):
         attributes = {
@@ -186,17 +191,28 @@ def refuses_mining(headers: Iterable[tuple[str, str]], html_head: bytes = b"") -
     return ""
 
 
-def _without_comments(html: bytes) -> bytes:
-    """`html` up to its first comment without end. A regular expression would take quadratic time for many of those."""
+def _start_of(html: bytes) -> bytes:
+    """`html` without comments, up to its first comment without end or to the most usual form of the end of <head>.
+
+    A regular expression would take quadratic time for many comments without end.
+    """
     pieces = []
     at = 0
-    while (start := html.find(b"<!--", at)) >= 0:
+    stop = _find(html, b"</head>", 0)
+    while (start := html.find(b"<!--", at, stop)) >= 0:
         pieces.append(html[at:start])
         end = html.find(b"-->", start + 4)
         if end < 0:
             return b"".join(pieces)
         at = end + 3
-    return b"".join([*pieces, html[at:]])
+        if at > stop:  # that was in the comment
+            stop = _find(html, b"</head>", at)
+    return b"".join([*pieces, html[at:stop]])
+
+
+def _find(html: bytes, what: bytes, start: int) -> int:
+    found = html.find(what, start)
+    return len(html) if found < 0 else found
 
 
 def _refusing_rule(value: str) -> str:

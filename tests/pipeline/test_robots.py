@@ -1,6 +1,9 @@
 import asyncio
+import re
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from loopback import MISSING, answer, moved, serve
 
 from pipeline.client import Client
@@ -242,6 +245,46 @@ def test_a_crawl_delay_beyond_patience_is_not_ignored():
 )
 def test_refusals_of_mining(headers, page, what):
     assert refuses_mining(headers, page) == what
+
+
+def refusal_in_full(page: bytes) -> str:
+    """The refusal of a page's head as its definition has it: every <meta> is read, none is skipped for speed."""
+    head = page[: 64 * 1024].replace(b"\0", b"")
+    head = re.sub(rb"(?s)<!--.*?-->", b"", head).partition(b"<!--")[0] if b"<!--" in head else head
+    head = re.split(rb"(?i)</head\s*>|<body[\s>]", head, maxsplit=1)[0]
+    for meta in re.findall(rb"(?i)<meta\s([^>]{1,2000}+)>", head):
+        found = re.findall(rb"(?i)([a-z][a-z-]*)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))", meta)
+        value = {name.lower(): (a or b or c).decode("latin-1").strip() for name, a, b, c in found}
+        name, content = value.get(b"name", "").lower(), value.get(b"content", "")
+        if name == "tdm-reservation" and content == "1":
+            return "meta tdm-reservation: 1"
+        # A field says the same as a <meta>, so the field's reader is asked.
+        if name in ("robots", "webtext") and (what := refuses_mining([("X-Robots-Tag", content)])):
+            return what.replace("X-Robots-Tag", f"meta {name}")
+    return ""
+
+
+PIECES = st.sampled_from(
+    [
+        *(b"<head>", b"</head>", b"</HEAD>", b"</head >", b"<body>", b"<BODY ", b"<!--", b"-->", b"->", b"<!", b"<"),
+        *(b"<meta ", b"<META\n", b"name=", b"NAME = ", b"content=", b'"', b"'", b" ", b"\0", b",", b":", b"/>", b">"),
+        *(b"robots", b"Robots", b"webtext", b"tdm-reservation", b"TDM-Reservation", b"1", b"noai", b"NoAI", b"NOML"),
+        *(b"no", b"ai", b"ml", b"tdm-", b"reservation", b"otherbot", b"<!-- x -->", b"\xc4\xb0", b"\xff\xfe", b"--"),
+        *(b'<meta name="robots" content="noai">', b"<meta name=robots content=noml>", b" " * 2100, b" " * 65_400),
+        *(b'<meta name="tdm-reservation" content="1">', b"<meta name='webtext' content='index, noai'>"),
+    ]
+)
+
+
+@given(page=st.lists(PIECES, max_size=30).map(b"".join))
+@example(page=b'<meta name="robots" content="no<!-- -->ai">')
+@example(page=b'<meta name="robots" content="n\0oai">')
+@example(page=b'</hea<!-- -->d><meta name="robots" content="noai">')
+@example(page=b'<meta name="robots" content="a</head>noai">')
+@example(page=b'<!-- </head> --><meta name="robots" content="noai">')
+@settings(max_examples=500, deadline=None)
+def test_a_page_that_is_not_parsed_refuses_nothing(page):
+    assert refuses_mining((), page) == refusal_in_full(page)
 
 
 def test_the_client_obeys_refusals_of_mining():
