@@ -7,7 +7,7 @@ the page's content security policy allows nothing but its own style.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from string import Template
 from typing import Any, Final
@@ -40,12 +40,16 @@ class _Words:
     title: str
     takes: str  # what its ledger counts
     rows: str = ""  # what the records that pass become, where that is something else
+    lost: str = "do not go on"  # what is told of those that don't pass
 
 
 _STAGES: Final[Mapping[str, _Words]] = {
     "posts": _Words("Read the posts", "lines", "posts"),
     "links": _Words("Merge posts into links", "posts", "links"),
+    "fetch": _Words("Ask the live web", "links", "captures", "brought no page"),
     "captures": _Words("Index the archives", "records", "captures"),
+    "index": _Words("Search Common Crawl's index", "captures"),
+    "commoncrawl": _Words("Copy pages out of Common Crawl", "captures", "nearest captures"),
     "pages": _Words("Find a page for each link", "links", "pages"),
     "documents": _Words("Extract the text", "pages", "documents"),
     "candidates": _Words("Look for copies", "band hashes", "pairs of documents"),
@@ -65,6 +69,7 @@ class FunnelRow:
     passed: int
     reasons: tuple[tuple[Reason, int], ...]  # most frequent first, then by name
     becomes: str  # what passed, in words: "8 posts, which are 5 links"
+    fate: str = "do not go on"  # of those that did not
 
     @property
     def lost(self) -> int:
@@ -85,7 +90,7 @@ def _funnel_row(stage: str, tally: Tally) -> FunnelRow:
         becomes = f"{tally.rows:,} {words.rows}"
     elif words.rows:
         becomes += f", which are {tally.rows:,} {words.rows}"
-    return FunnelRow(stage, words.title, words.takes, tally.taken, tally.passed, tuple(reasons), becomes)
+    return FunnelRow(stage, words.title, words.takes, tally.taken, tally.passed, tuple(reasons), becomes, words.lost)
 
 
 def read_manifest(work: str) -> CorpusManifest:
@@ -195,7 +200,8 @@ def render(facts: Facts, name: str = "") -> str:
         ),
         funnel=_funnel(funnel_rows(manifest)),
         losses="".join(
-            _losses(_funnel_row(stage, tally), facts.examples[stage]) for stage, tally in facts.tallies.items()
+            _losses(_funnel_row(stage, _failures(tally) if stage == "fetch" else tally), facts.examples[stage])
+            for stage, tally in facts.tallies.items()
         ),
         months=_months(facts.months),
         domains=f"{facts.kept.domains:,}",
@@ -211,6 +217,13 @@ def render(facts: Facts, name: str = "") -> str:
         inputs="".join(_inputs(kind, _entries(manifest.build, kind)) for kind in ("submissions", "archives")),
         content_sha256=manifest.content_sha256(),
     )
+
+
+def _failures(tally: Tally) -> Tally:
+    """The ledger of stage `fetch` with its failures, which it has as counts, as losses. Archives may have the pages."""
+    reasons = {reason: tally.counts.get(f"failed_{reason}", 0) for reason in Reason}
+    failed = {str(reason): count for reason, count in reasons.items() if count}
+    return replace(tally, passed=tally.taken - sum(failed.values()), rejected=failed)
 
 
 def _totals(shards: Sequence[TokenShard]) -> tuple[int, int]:
@@ -284,7 +297,7 @@ def _losses(row: FunnelRow, examples: Mapping[str, Sequence[Example]]) -> str:
         Column("Share", "n"),
         Column("Such as", "what"),
     )
-    title = f"<h3>{markup.text(row.title)}: {row.lost:,} of {row.taken:,} {row.unit} do not go on</h3>\n"
+    title = f"<h3>{markup.text(row.title)}: {row.lost:,} of {row.taken:,} {row.unit} {row.fate}</h3>\n"
     return f'<section class="stage">{title}{markup.table(columns, cells, stacked=True)}</section>\n'
 
 
