@@ -126,14 +126,22 @@ def _captures(captures: Sequence["Capture"]) -> Table:
     table.add_column(overflow="fold")
     for capture in captures:
         state: Text = Text("chosen", "green") if capture.chosen else Text(capture.verdict or "usable")
-        archive = capture.archive.rsplit("/", 1)[-1]
-        table.add_row(
-            _date(capture.captured_utc),
-            f"{capture.status} {capture.content_type}",
-            state,
-            Text(f"{archive} at byte {capture.offset:,}", overflow="fold"),
-        )
+        answer = f"{capture.status} {capture.content_type}" if capture.status else "no answer"
+        table.add_row(_date(capture.captured_utc), answer, state, Text(_origin(capture), overflow="fold"))
     return table
+
+
+def _origin(capture: "Capture") -> str:
+    """Where a capture is from and where it lies, or why there is none."""
+    from pipeline.story import ARCHIVES, EXPLANATIONS, FETCHED
+
+    archive = f"{capture.archive.rsplit('/', 1)[-1]} at byte {capture.offset:,}"
+    if capture.source == ARCHIVES:
+        return archive
+    if capture.offset >= 0:
+        return f"{capture.source}, {archive}"
+    source = "not fetched" if capture.source == FETCHED else capture.source
+    return f"{source}: {capture.detail or EXPLANATIONS.get(capture.verdict, 'nothing is stored')}"
 
 
 def _date(seconds: int) -> str:

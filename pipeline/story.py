@@ -1,8 +1,8 @@
 """What became of one URL: its records out of the tables of every stage of a build, and one verdict.
 
 Nothing is computed again: what a stage wrote is what is told. The tables of links, pages, documents and decisions are
-partitioned by link key, so one part of each is read; posts, their refusals and captures lie by input file, so all of
-them are searched, with the columns and rows that are not needed left out.
+partitioned by link key, so one part of each is read; posts, their refusals and captures lie by input file or domain, so
+all of them are searched, with the columns and rows that are not needed left out.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -39,6 +39,12 @@ EXPLANATIONS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """A sentence for people, by verdict: one for every Reason and for each verdict that is none."""
 
+ARCHIVES: Final = "archives"
+FETCHED: Final = "fetched"
+COMMON_CRAWL: Final = "Common Crawl"
+"""Where a capture is from."""
+
+_OWN = (("fetch", FETCHED), ("commoncrawl", COMMON_CRAWL))  # stages that write archives of their own
 _CAPTURES = 10  # captures told of one URL
 _URL = 2048  # characters of a URL that rejected tables keep
 
@@ -75,15 +81,17 @@ class LinkScore:
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """One response of the URL in the archives."""
+    """One response of the URL in the archives, or one attempt to fetch it."""
 
     captured_utc: int
-    status: int
+    status: int  # 0 for no answer
     content_type: str
     verdict: str  # a Reason, or "" for one that can be a page
     archive: str
-    offset: int
+    offset: int  # -1 where nothing is stored
     chosen: bool
+    source: str = ARCHIVES
+    detail: str = ""  # of a failed fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +167,11 @@ class Build:
         self.settings = read_object(storage.read_bytes(claim))
         self.parts: int = self.settings["parts"]
         self.archives = [identity.rsplit(" ", 2)[0] for identity in self.settings["input archives"]]
+        self.beside = (  # stages of this build that no link passes, but captures come from
+            *(["fetch"] if "input live web" in self.settings else []),
+            "captures",
+            *(["index", "commoncrawl"] if "input crawl index" in self.settings else []),
+        )
         self._stages: dict[str, StageManifest | None] = {}
 
     def stage(self, name: str) -> StageManifest | None:
@@ -185,7 +198,7 @@ class Build:
 
 def tell(build: Build, asked: str) -> Story:
     """The story of one URL."""
-    story = Story(asked, stages_missing=[name for name in (*FLOW, "captures") if build.stage(name) is None])
+    story = Story(asked, stages_missing=[name for name in (*FLOW, *build.beside) if build.stage(name) is None])
     try:
         story.url = urls.canonicalize(asked)
     except ValueError as error:
@@ -248,6 +261,7 @@ def _refusals(build: Build, key: bytes | None, ordinal: int, asked: str) -> Iter
     for stage, ending in (
         ("posts", REJECTED),
         ("links", own),
+        ("fetch", REJECTED),
         ("pages", own),
         ("documents", own),
         ("clusters", REJECTED),
@@ -286,9 +300,28 @@ def _tell_captures(build: Build, story: Story, key: bytes, ordinal: int) -> None
         for archive, path in zip(build.archives, build.files("captures", ".captures.parquet"), strict=False)
         for _, row in _with_key(path, columns, key)
     ]
+    failures = {refusal.reason: refusal.detail for refusal in story.refusals if refusal.stage == "fetch"}
+    for stage, source in _OWN:
+        for path in build.files(stage, ".captures.parquet"):
+            archive = path.removesuffix(".captures.parquet") + ".warc.gz"
+            for _, row in _with_key(path, columns, key):
+                detail = failures.get(row["verdict"], "") if source == FETCHED else ""
+                mine = chosen is not None and row["offset"] == chosen[1] and _is_own(build, chosen[0], archive)
+                found.append(Capture(**row, archive=archive, chosen=mine, source=source, detail=detail))
     posted = min((post.created_utc for post in story.posts), default=0)
-    found.sort(key=lambda c: (not c.chosen, c.verdict != "", abs(c.captured_utc - posted), c.archive, c.offset))
+
+    def rank(c: Capture) -> tuple[object, ...]:
+        failed = c.verdict != ""
+        # Of what is no page, the failed fetch explains the most.
+        return (not c.chosen, failed, failed and c.source != FETCHED, abs(c.captured_utc - posted), c.archive, c.offset)
+
+    found.sort(key=rank)
     story.captures, story.captures_found = found[:_CAPTURES], len(found)
+
+
+def _is_own(build: Build, named: str, archive: str) -> bool:
+    """Whether a page's archive is this one of the build's own, also if the work directory was moved since."""
+    return named not in build.archives and named.split("/")[-2:] == archive.split("/")[-2:]
 
 
 def _tell_document(build: Build, story: Story, key: bytes, ordinal: int) -> str:
