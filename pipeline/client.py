@@ -317,13 +317,16 @@ class Client:
         if page and refuse_head(outcome, response, settings):
             return
         limit = settings.max_wire_bytes if page else MAX_BYTES
-        body = bytearray()
+        chunks: list[bytes] = []
+        size = 0
         async for chunk in response.content.iter_any():
-            body += chunk
-            if len(body) > limit:
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > limit:
+                chunks[-1] = chunk[: limit - size]
                 outcome.truncated = "length"
                 break
-        outcome.payload = bytes(body[:limit])
+        outcome.payload = b"".join(chunks)
         outcome.response_head = response_head(response, len(outcome.payload))
 
 

@@ -143,6 +143,8 @@ class Recorder:
         """Continue the spool."""
         self._spool = spooled
         self._max_page_bytes = max_page_bytes
+        # What comes out of a damaged body depends on the limit, so another limit needs another decoding.
+        self._same_limit = settings.max_page_bytes == max_page_bytes
         self._originals = {
             entry.payload: Original(entry.url, entry.date, entry.offset) for entry in spooled.entries if entry.payload
         }
@@ -174,8 +176,10 @@ class Recorder:
         records = [warc_writer.request(each) for each in stored]
         if outcome.reason is None:
             *hops, last = stored
-            message = HttpMessage(outcome.status, fields, outcome.payload)
-            page = decode_body(message, self._max_page_bytes + 1)
+            page = outcome.page if self._same_limit else b""
+            if not page:
+                message = HttpMessage(outcome.status, fields, outcome.payload)
+                page = decode_body(message, self._max_page_bytes + 1)
             digest = last.digest
             # Equal bytes are another page if they are to be read in another way.
             payload = " ".join([digest, *(value.decode("latin-1") for _, value in sorted(fields.items()))])

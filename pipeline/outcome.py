@@ -53,6 +53,7 @@ class Outcome:
     request: bytes = b""  # head as sent
     response_head: bytes = b""  # as received, but for what says that the body is chunked (see response_head)
     payload: bytes = b""  # body without chunks, still with its content coding; empty unless it was read to its end
+    page: bytes = b""  # `payload` decoded, at most max_page_bytes + 1 of it; empty where no page was judged
     truncated: str = ""  # "length" where `payload` stops at the size limit, else ""; a value of WARC-Truncated
     ip: str = ""  # of the server
     started: float = 0.0  # seconds since 1970-01-01 UTC
@@ -106,6 +107,7 @@ def judge(outcome: Outcome, settings: FetchSettings) -> None:
         outcome.reason, outcome.detail = Reason.PAGE_TOO_LARGE, f"more than {settings.max_wire_bytes} bytes"
         return
     page = decode_body(HttpMessage(outcome.status, fields, outcome.payload), settings.max_page_bytes + 1)
+    outcome.page = page
     kind = media_type(fields.get(b"content-type", b""))
     if len(page) > settings.max_page_bytes:
         detail = f"more than {settings.max_page_bytes} bytes, decoded from {len(outcome.payload)}"

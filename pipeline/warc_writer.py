@@ -55,13 +55,14 @@ class Original:
 
 def warc_date(seconds: float) -> str:
     """UTC time with microseconds, which WARC 1.1 allows and 1.0 doesn't."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # strftime takes 8 us, and two records of each page ask.
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def warcinfo(started: float, fields: Sequence[tuple[str, str]]) -> bytes:
     """The record that opens a file: who crawled, with what."""
     block = "".join(f"{name}: {_one_line(value)}\r\n" for name, value in fields).encode()
-    return _record("warcinfo", started, [("Content-Type", "application/warc-fields")], block, _LEVEL)
+    return _record("warcinfo", started, [("Content-Type", "application/warc-fields")], [block], _LEVEL)
 
 
 def response(exchange: Exchange, digest: str) -> bytes:
@@ -70,7 +71,7 @@ def response(exchange: Exchange, digest: str) -> bytes:
     if exchange.truncated:
         fields.append(("WARC-Truncated", exchange.truncated))
     level = _CODED_LEVEL if _CODING.search(exchange.head) else _LEVEL
-    return _record("response", exchange.started, fields, exchange.head + exchange.payload, level)
+    return _record("response", exchange.started, fields, [exchange.head, exchange.payload], level)
 
 
 def revisit(exchange: Exchange, digest: str, original: Original) -> bytes:
@@ -81,12 +82,12 @@ def revisit(exchange: Exchange, digest: str, original: Original) -> bytes:
         ("WARC-Refers-To-Target-URI", original.url),
         ("WARC-Refers-To-Date", original.date),
     ]
-    return _record("revisit", exchange.started, fields, exchange.head, _LEVEL)
+    return _record("revisit", exchange.started, fields, [exchange.head], _LEVEL)
 
 
 def request(exchange: Exchange) -> bytes:
     """The request as one record."""
-    return _record("request", exchange.started, _fields_of(exchange, "request", ""), exchange.request, _LEVEL)
+    return _record("request", exchange.started, _fields_of(exchange, "request", ""), [exchange.request], _LEVEL)
 
 
 def _fields_of(exchange: Exchange, message: str, digest: str) -> list[tuple[str, str]]:
@@ -101,18 +102,19 @@ def _fields_of(exchange: Exchange, message: str, digest: str) -> list[tuple[str,
     return fields
 
 
-def _record(kind: str, date: float, fields: Sequence[tuple[str, str]], block: bytes, level: int) -> bytes:
+def _record(kind: str, date: float, fields: Sequence[tuple[str, str]], block: Sequence[bytes], level: int) -> bytes:
     lines = [
         "WARC/1.1",
         f"WARC-Type: {kind}",
         f"WARC-Record-ID: <urn:uuid:{uuid.uuid4()}>",
         f"WARC-Date: {warc_date(date)}",
         *(f"{name}: {value}" for name, value in fields),
-        f"Content-Length: {len(block)}",
+        f"Content-Length: {sum(map(len, block))}",
     ]
     head = "\r\n".join([*lines, "", ""]).encode()
     coder = zlib_ng.compressobj(level, zlib_ng.DEFLATED, _GZIP)
-    return b"".join((coder.compress(head), coder.compress(block), coder.compress(b"\r\n\r\n"), coder.flush()))
+    pieces = [coder.compress(piece) for piece in (head, *block, b"\r\n\r\n")]
+    return b"".join([*pieces, coder.flush()])
 
 
 def _one_line(value: str) -> str:
