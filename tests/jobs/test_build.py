@@ -47,9 +47,8 @@ def test_a_stopped_build_leaves_no_process_behind(tmp_path, stop):
     with subprocess.Popen(
         build_command(tmp_path), stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
-        # The first page is being extracted when the temporary file of the first part is there.
+        # The first pages are being extracted when the temporary file of the first part is there.
         wait_for(lambda: list((tmp_path / "documents").glob(".*.tmp")))
-        time.sleep(1)
         if stop is signal.SIGINT:
             os.killpg(process.pid, stop)  # as a terminal does
         else:
