@@ -16,12 +16,14 @@ from pathlib import Path
 import loopback_site
 import numpy as np
 import pytest
+import xxhash
 from fastwarc.warc import ArchiveIterator as FastIterator
 from warcio.archiveiterator import ArchiveIterator
 
 from pipeline import fetch, packed, pages, storage, tabular, urls, warc, warc_writer
 from pipeline.fetch_settings import FetchSettings
 from pipeline.frontier import BREAKER, Frontier, Turn
+from pipeline.outcome import Outcome
 from pipeline.settings import ExtractSettings
 from pipeline.spool import ARCHIVE, JOURNAL, PREFIX, Entry, Spool, sweep
 from pipeline.stage import Shuffle, Stage, complete, emit_blocks, numbered, receipts_of, run_shuffled_part
@@ -404,6 +406,16 @@ def test_a_url_adds_no_field_to_a_record():
     [record] = ArchiveIterator(io.BytesIO(warc_writer.response(exchange, exchange.digest)))
     assert record.rec_headers.get_header("X-Evil") is None
     assert gzip.decompress(warc_writer.request(exchange)).startswith(b"WARC/1.1\r\n")
+
+
+@pytest.mark.parametrize(("limit", "page"), [(SETTINGS.max_page_bytes, b"<p>judged"), (4, b"<p>st")])
+def test_a_page_is_decoded_again_only_for_another_limit(tmp_path, limit, page):
+    outcome = Outcome("http://a.example/", "http://a.example/", 200, page=b"<p>judged", payload=b"<p>stored")
+    outcome.response_head = b"HTTP/1.1 200 OK\r\n\r\n"
+    with Spool(str(tmp_path), "f") as spool:
+        recorder = fetch.Recorder(spool, SETTINGS, limit)
+        recorder.record(0, outcome)
+    assert recorder.entries[0].digest == xxhash.xxh3_128_hexdigest(page)
 
 
 def test_equal_links_give_equal_parts(tmp_path):
