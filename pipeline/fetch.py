@@ -21,7 +21,7 @@ import tldextract
 import uvloop
 import xxhash
 
-from pipeline import packed, spool, storage, tabular, urls, warc_writer
+from pipeline import drift, packed, spool, storage, tabular, urls, warc_writer
 from pipeline.client import Client
 from pipeline.fetch_settings import FetchSettings
 from pipeline.frontier import BREAKER, Frontier, Turn
@@ -63,6 +63,7 @@ class Target(NamedTuple):
 
     key: bytes
     url: str
+    created_utc: int  # of the earliest post
 
 
 class Fetcher(Protocol):
@@ -102,12 +103,12 @@ def emit(parts: int, source: Part, wanted: frozenset[int]) -> list[tuple[int, by
 
 def targets_of(records: packed.Packed, links: Sequence[str]) -> list[Target]:
     """The links that the records name, in their order."""
-    found: list[Target] = [Target(b"", "")] * len(records)
+    found: list[Target] = [Target(b"", "", 0)] * len(records)
     for table in np.unique(records["links"]):
         [places] = np.nonzero(records["links"] == table)
-        rows = tabular.read_columns(links[table], ["key", "url"]).take(records["row"][places].astype("i8"))
-        for place, key, url in zip(places, rows["key"].to_pylist(), rows["url"].to_pylist(), strict=True):
-            found[place] = Target(key, url)
+        rows = tabular.read_columns(links[table], Target._fields).take(records["row"][places].astype("i8"))
+        for place, row in zip(places, rows.to_pylist(), strict=True):
+            found[place] = Target(**row)
     return found
 
 
@@ -158,8 +159,11 @@ class Recorder:
             ]
             spooled.append(warc_writer.warcinfo(time.time(), about))
 
-    def record(self, row: int, outcome: Outcome) -> None:
-        """What became of one URL. Records first, the journal last: a kill in between costs this URL alone."""
+    def record(self, row: int, outcome: Outcome, lost: tuple[Reason, str] | None = None) -> None:
+        """What became of one URL. Records first, the journal last: a kill in between costs this URL alone.
+
+        A page that was got but is `lost`, being no more what was linked to, is stored all the same.
+        """
         fields: dict[bytes, bytes] = {}
         for name, value in outcome.headers:
             if (lowered := name.lower()) in ("content-type", "content-encoding"):
@@ -195,6 +199,8 @@ class Recorder:
                 records.append(warc_writer.revisit(last, digest, original))
             entry = entry._replace(offset=original.offset)
             stored = hops
+        if lost is not None:
+            entry = entry._replace(verdict=str(lost[0]), detail=lost[1][:_DETAIL])
         records += [warc_writer.response(each, each.digest) for each in stored]
         self._spool.append(b"".join(records))
         self._finish(entry)
@@ -217,6 +223,7 @@ class Crawl:
         """Queue what the spool doesn't have."""
         self._targets = targets
         self._most = settings.concurrency * _AHEAD
+        self._years = settings.years
         self._recorder = recorder
         self._spool = spooled
         self._frontier = Frontier(settings.per_host)
@@ -255,9 +262,9 @@ class Crawl:
             timer.cancel()
 
     async def _fetch(self, client: Fetcher, turn: Turn) -> None:
-        url = self._targets[turn.row].url
+        _, url, created_utc = self._targets[turn.row]
         outcome = await client.fetch(url)
-        self._recorder.record(turn.row, outcome)
+        self._recorder.record(turn.row, outcome, drift.lost(outcome, created_utc, self._years))
         self.reasons[self._recorder.entries[-1].verdict] += 1
         self.bytes += len(outcome.payload)
         answered = outcome.reason not in _UNREACHABLE

@@ -56,6 +56,9 @@ class FetchSettings:
     """Media types of a page. An answer without a type is judged by its first bytes."""
     ports: tuple[int, ...] = (80, 443, 8080, 8443)
     """TCP ports that may be connected to; none listed allows all."""
+    years: float = 0.0
+    """Years after the first post that a page may have been changed by its Last-Modified; 0 does not ask. Pages that
+    were changed later are lost to the live web, and Common Crawl may still have them."""
     allow_private: bool = False
     """Connect to loopback, private and other addresses that are not on the public internet. For tests of your own."""
 

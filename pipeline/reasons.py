@@ -33,6 +33,8 @@ WORDS: Final[Mapping[Reason, str]] = {
     Reason.FORBIDDEN_ADDRESS: "not on the public web: a private address, or an odd port or scheme",
     Reason.RATE_LIMITED: "the server asks for fewer requests",
     Reason.HOST_DOWN: "the host failed too often and was given up",
+    Reason.SOFT_404: "the page is gone: its address leads to a front page",
+    Reason.MODIFIED_LATER: "the page was changed years after the post",
     Reason.PAGE_TOO_LARGE: "the page has too many bytes",
     Reason.PAGE_TOO_COMPLEX: "the page has too many tags, or a giant one",
     Reason.PAGE_UNREADABLE: "the page can't be read back from its archive",

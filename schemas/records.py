@@ -42,6 +42,8 @@ class Reason(StrEnum):
     FORBIDDEN_ADDRESS = "forbidden_address"  # not on the public internet, or not a port or scheme of web pages
     RATE_LIMITED = "rate_limited"
     HOST_DOWN = "host_down"  # not asked any more, after many failures of its host
+    SOFT_404 = "soft_404"  # the live web gives a front page instead
+    MODIFIED_LATER = "modified_later"  # the live web gives what was written years after the post
     # extract: a page yields no document
     PAGE_TOO_LARGE = "page_too_large"
     PAGE_TOO_COMPLEX = "page_too_complex"

@@ -1,0 +1,62 @@
+import pytest
+
+from pipeline.drift import lost
+from pipeline.outcome import Outcome, Redirect
+from schemas.records import Reason
+
+POSTED = 1_400_000_000  # 13 May 2014
+NOW = 1_790_000_000.0
+
+
+def outcome(final="https://example.com/a/page", modified="", redirected=False):
+    hop = Redirect("https://example.com/a/page", 302, final, "192.0.2.1", NOW, b"", b"")
+    headers = [("Last-Modified", modified)] if modified else []
+    return Outcome(
+        "https://example.com/a/page", final, 200, headers=headers, started=NOW, redirects=[hop] if redirected else []
+    )
+
+
+def reason(found):
+    return found and found[0]
+
+
+@pytest.mark.parametrize("front", ["https://example.com/", "https://www.example.com", "https://other.example/"])
+def test_a_page_that_leads_to_a_front_page_is_gone(front):
+    assert reason(lost(outcome(front, redirected=True), POSTED, 0)) is Reason.SOFT_404
+
+
+@pytest.mark.parametrize("final", ["https://example.com/a/page/", "https://example.com/?p=17", "https://example.com/b"])
+def test_other_redirects_are_taken(final):
+    assert lost(outcome(final, redirected=True), POSTED, 2) is None
+
+
+def test_a_front_page_that_was_linked_to_is_taken():
+    page = outcome("https://example.com/", redirected=True)
+    page.url = "http://example.com/"
+    assert lost(page, POSTED, 2) is None
+
+
+@pytest.mark.parametrize(
+    ("modified", "years", "expected"),
+    [
+        ("Tue, 13 May 2014 12:00:00 GMT", 2, None),
+        ("Sun, 10 May 2015 12:00:00 GMT", 2, None),
+        ("Sat, 13 May 2017 12:00:00 GMT", 2, Reason.MODIFIED_LATER),
+        ("Sat, 13 May 2017 12:00:00 GMT", 0, None),
+        ("yesterday", 2, None),
+        ("Mon, 21 Sep 2026 14:13:20 GMT", 2, None),  # the time of the request
+        ("Thu, 01 Jan 99999 00:00:00 GMT", 2, None),
+    ],
+)
+def test_last_modified_is_held_against_the_post(modified, years, expected):
+    assert reason(lost(outcome(modified=modified), POSTED, years)) is expected
+
+
+def test_without_a_post_time_nothing_is_late():
+    assert lost(outcome(modified="Sat, 13 May 2017 12:00:00 GMT"), 0, 2) is None
+
+
+def test_a_failure_is_not_judged_again():
+    page = outcome("https://example.com/", redirected=True)
+    page.reason = Reason.HTTP_STATUS
+    assert lost(page, POSTED, 2) is None
