@@ -42,10 +42,19 @@ def wait_for(condition, seconds=60):
         time.sleep(0.05)
 
 
+def heed_interrupts():
+    """Undo what a shell does to the commands that it starts in the background: they ignore Ctrl-C, and so do theirs."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_build_leaves_no_process_behind(tmp_path, stop):
     with subprocess.Popen(
-        build_command(tmp_path), stderr=subprocess.PIPE, text=True, start_new_session=True
+        build_command(tmp_path),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heed_interrupts,
     ) as process:
         # The first pages are being extracted when the temporary file of the first part is there.
         wait_for(lambda: list((tmp_path / "documents").glob(".*.tmp")))
