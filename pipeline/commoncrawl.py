@@ -25,8 +25,8 @@ import xxhash
 from pipeline import crawl_index, ranges, storage, tabular, urls, warc
 from pipeline.commoncrawl_settings import CommonCrawlSettings
 from pipeline.crawl_index import MATCHED, MATCHES, Wanted
-from pipeline.posts import read_part
 from pipeline.ranges import Range, RangeError, RangeReader
+from pipeline.rounds import read_part
 from pipeline.stage import Part, PartOutput, Stage, numbered
 from schemas import tables
 from schemas.manifest import StageManifest
@@ -99,15 +99,6 @@ def capture_stage(
         unit="captures",
         expects={"taken": matches.tally.rows, "links": links.tally.rows},
     )
-
-
-def capture_tables(work: str, captures: StageManifest) -> list[tuple[str, str]]:
-    """(capture table, archive) of each part of stage `commoncrawl`, for stage `pages`."""
-    folder = storage.join(work, STAGE)
-    return [
-        (storage.join(folder, table.name), storage.join(folder, archive.name))
-        for table, archive in zip(captures.named(TABLE), captures.named(WARC), strict=True)
-    ]
 
 
 # Stage `commoncrawl`

@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -30,6 +29,7 @@ from pipeline import packed, ranges, storage, tabular, urls
 from pipeline.commoncrawl_settings import CommonCrawlSettings
 from pipeline.http_payload import is_html, media_type
 from pipeline.ranges import RangeReader
+from pipeline.rounds import open_rounds
 from pipeline.stage import Part, PartOutput
 from schemas import tables
 from schemas.records import Reason, Rejected
@@ -62,7 +62,6 @@ _OPTIONAL: Final = (
     "content_truncated",
 )
 _BATCH: Final = 65_536  # rows of the index that are looked at together
-_ROUND: Final = 200_000  # matches held in memory
 _MAX_RECORD: Final = 32 * 2**20  # bytes: the crawler cuts payloads at 1 MiB, since 2025 at 5 MiB
 _FILE: Final = re.compile(r"[A-Za-z0-9_=+-][A-Za-z0-9._=+-]*(/[A-Za-z0-9_=+-][A-Za-z0-9._=+-]*)*")
 # Hosts that are spelt alike in the index and in canonical URLs. All others (IP addresses, IDN, ...) are not judged.
@@ -195,25 +194,19 @@ def match(
     del blocks
     path = part.inputs[0]
     name = part.name + MATCHED
-    options = pa.ipc.IpcWriteOptions(compression="zstd")
     with (
         output.file(name) as sink,
-        pa.ipc.new_file(sink, MATCHES, options=options) as writer,
+        open_rounds(sink, MATCHES, parts) as rows,
         closing(RangeReader(settings)) as reader,
     ):
-        rows: list[tuple[Any, ...]] = []
         for row in _matching_rows(reader, path, _filter(wanted[part.ordinal // files]), output):
             output.taken += 1
             entry = _entry(*row)
             if isinstance(entry, Rejected):
                 output.reject(entry)
                 continue
-            rows.append(entry)
+            rows.add(*entry)
             output.passed += 1
-            if len(rows) >= _ROUND:
-                _write_round(writer, rows, parts)
-                rows.clear()
-        _write_round(writer, rows, parts)
     output.rows = output.passed
     output.set_rows(name, output.passed)
 
@@ -311,17 +304,3 @@ def _digest(value: str | None) -> bytes:
         return base64.b32decode((value or "").removeprefix("sha1:"))[:16].ljust(16, b"\0")
     except binascii.Error:
         return bytes(16)
-
-
-def _write_round(writer: Any, rows: list[tuple[Any, ...]], parts: int) -> None:
-    """One record batch for each part, also where it is empty: their places are what `posts.read_part` goes by."""
-    columns = zip(*rows, strict=True) if rows else ([] for _ in MATCHES)
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, MATCHES, strict=True)]
-    batch = pa.RecordBatch.from_arrays(arrays, schema=MATCHES)
-    hi, _ = packed.split_keys([row[0] for row in rows])
-    owners = packed.part_of(hi, parts)
-    order = np.argsort(owners, kind="stable")
-    bounds = np.searchsorted(owners[order], np.arange(parts + 1))
-    batch = batch.take(pa.array(order))
-    for start, end in pairwise(bounds):
-        writer.write_batch(batch.slice(start, end - start))

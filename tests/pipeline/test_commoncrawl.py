@@ -403,7 +403,11 @@ def test_the_ledger_is_closed(world):
 
 def test_pages_takes_what_was_made(world, tmp_path):
     folder, crawl, links, _, captures, _ = world
-    both = commoncrawl.capture_tables(str(folder / "work"), captures)
+    made = str(folder / "work" / commoncrawl.STAGE)
+    both = [
+        (storage.join(made, table.name), storage.join(made, archive.name))
+        for table, archive in zip(captures.named(commoncrawl.TABLE), captures.named(commoncrawl.WARC), strict=True)
+    ]
     stage = Stage(
         name="pages",
         folder=str(tmp_path),
