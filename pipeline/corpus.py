@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from importlib.metadata import version
 
-from pipeline import commoncrawl, dedup, extract, pages, posts, shards, spool, storage
+from pipeline import commoncrawl, dedup, documents, pages, posts, shards, spool, storage
 from pipeline.inputs import Inputs, claim, identities, versions
 from pipeline.settings import CorpusSettings
 from pipeline.stage import Shuffle, Stage, numbered
@@ -195,7 +195,7 @@ def _documents(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) 
         settings=asdict(settings.extract),
         inputs=[done["pages"].digest()],
         parts=numbered([path] for path in _paths(work, done, "pages", ".pages.parquet")),
-        run=partial(extract.run, settings.extract),
+        run=partial(documents.run, settings.extract),
         unit="pages",
         expects={"taken": done["pages"].tally.rows},
     )
@@ -203,7 +203,7 @@ def _documents(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) 
 
 def _candidates(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> Stage:
     """Pairs of documents that share a band of their signatures."""
-    documents = _paths(work, done, "documents", ".documents.parquet")
+    texts = _paths(work, done, "documents", ".documents.parquet")
     records = done["documents"].tally.rows * dedup.RECORDS_PER_DOCUMENT
     return Stage(
         name="candidates",
@@ -214,7 +214,7 @@ def _candidates(settings: CorpusSettings, inputs: Inputs, work: str, done: Done)
         run=dedup.find_candidates,
         unit="band hashes",
         shuffle=Shuffle(
-            sources=numbered([path] for path in documents),
+            sources=numbered([path] for path in texts),
             emit=partial(dedup.emit, settings.parts),
             bytes=records * dedup.RECORD_BYTES,
         ),
@@ -225,13 +225,13 @@ def _candidates(settings: CorpusSettings, inputs: Inputs, work: str, done: Done)
 def _clusters(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> Stage:
     """One task: verify the pairs, find clusters, keep one document of each, choose the validation split."""
     edges = _paths(work, done, "candidates", ".edges.parquet")
-    documents = _paths(work, done, "documents", ".documents.parquet")
+    texts = _paths(work, done, "documents", ".documents.parquet")
     return Stage(
         name="clusters",
         folder=storage.join(work, "clusters"),
         settings={**asdict(settings.dedup), **asdict(settings.shards)},
         inputs=[done["documents"].digest(), done["candidates"].digest()],
-        parts=numbered([[*edges, *documents]]),
+        parts=numbered([[*edges, *texts]]),
         run=partial(dedup.decide, settings.dedup, settings.shards),
         unit="documents",
         expects={"taken": done["documents"].tally.rows},
@@ -245,14 +245,14 @@ def _shards(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> 
     plans = [
         shards.plan(split, counts[f"{split}_tokens"], settings.parts, settings.shards) for split in ("train", "val")
     ]
-    documents = _paths(work, done, "documents", ".documents.parquet")
+    texts = _paths(work, done, "documents", ".documents.parquet")
     decisions = _paths(work, done, "clusters", ".decisions.parquet")
     return Stage(
         name=shards.STAGE,
         folder=storage.join(work, shards.STAGE),
         settings={},
         inputs=[clusters.digest()],
-        parts=shards.shard_parts(plans, documents, decisions),
+        parts=shards.shard_parts(plans, texts, decisions),
         run=shards.run,
         unit="documents",
         expects={"taken": clusters.tally.rows, **counts},

@@ -1,6 +1,7 @@
 """What the fork server loads once, for all the processes that it makes: they share its memory and start in a moment."""
 
-from pipeline import extract
-from pipeline.settings import ExtractSettings
+from pipeline import documents, extract
 
-extract.make_extractor(ExtractSettings())
+__all__ = ["documents"]
+
+extract.load_models()

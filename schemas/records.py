@@ -42,18 +42,31 @@ class Reason(StrEnum):
     FORBIDDEN_ADDRESS = "forbidden_address"  # not on the public internet, or not a port or scheme of web pages
     RATE_LIMITED = "rate_limited"
     HOST_DOWN = "host_down"  # not asked any more, after many failures of its host
-    SOFT_404 = "soft_404"  # the live web gives a front page instead
+    SOFT_404 = "soft_404"  # "not found" in words, or a front page instead
     MODIFIED_LATER = "modified_later"  # the live web gives what was written years after the post
     # extract: a page yields no document
     PAGE_TOO_LARGE = "page_too_large"
-    PAGE_TOO_COMPLEX = "page_too_complex"
+    TOO_MANY_TAGS = "too_many_tags"
+    TAG_TOO_LONG = "tag_too_long"
+    TOO_MANY_ATTRIBUTES = "too_many_attributes"  # in one tag
+    TOO_DEEP = "too_deep"
     PAGE_UNREADABLE = "page_unreadable"
     EXTRACT_TIMEOUT = "extract_timeout"
     EXTRACT_MEMORY = "extract_memory"
     EXTRACT_CRASH = "extract_crash"
+    NOT_PROMISING = "not_promising"  # the pre-filter, a cheaper extractor, expects no document
     NO_TEXT = "no_text"
+    NEEDS_JAVASCRIPT = "needs_javascript"
+    PARKED_DOMAIN = "parked_domain"
+    LOGIN_WALL = "login_wall"
+    COOKIE_WALL = "cookie_wall"
+    BOT_CHECK = "bot_check"  # a captcha or "checking your browser"
+    WIKIPEDIA_COPY = "wikipedia_copy"
     NOT_ENGLISH = "not_english"
     TOO_SHORT = "too_short"
+    FILTER_GOPHER = "filter_gopher"
+    FILTER_C4 = "filter_c4"
+    FILTER_FINEWEB = "filter_fineweb"
     # dedup: a document is a copy of one that is kept
     EXACT_DUPLICATE = "exact_duplicate"
     NEAR_DUPLICATE = "near_duplicate"

@@ -16,7 +16,7 @@ SHARED = webs.ROOT.parent / "shared" / "data" / "miniweb"
 WEBS = {"shipped": webs.MINIWEB, "shared": SHARED}
 
 # What a copy may go for when its original goes for the same.
-BEFORE_DEDUP = {Reason.NOT_ENGLISH, Reason.TOO_SHORT, Reason.NO_TEXT, Reason.PAGE_TOO_LARGE, Reason.PAGE_TOO_COMPLEX}
+BEFORE_DEDUP = {Reason.NOT_ENGLISH, Reason.TOO_SHORT, Reason.NO_TEXT, Reason.PAGE_TOO_LARGE, Reason.TOO_MANY_TAGS}
 REASON = {
     "below_karma": Reason.BELOW_SCORE,
     "wikipedia": Reason.WIKIPEDIA,

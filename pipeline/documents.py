@@ -1,0 +1,126 @@
+"""Stage `documents`: the pages of one part, read from their archives, extracted in a sandbox, written in key order."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import BinaryIO
+
+import msgspec
+import numpy as np
+
+from pipeline import extract, storage, tabular, warc
+from pipeline.sandbox import Failure, Sandbox
+from pipeline.settings import ExtractSettings
+from pipeline.stage import Part, PartOutput
+from pipeline.tabular import TableWriter
+from pipeline.verdicts import Dropped, Extracted
+from schemas import tables
+from schemas.records import Page, Reason, Rejected
+
+STAGE = "documents"
+
+_BATCH = 32  # pages per exchange with the sandbox
+_OPEN_ARCHIVES = 64  # files that one part keeps open
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode: Callable[[bytes], Extracted | Dropped] = msgspec.msgpack.Decoder(Extracted | Dropped).decode
+
+
+def make_extractor(settings: ExtractSettings) -> Callable[[bytes], bytes]:
+    """`extract.extract_page` from bytes to bytes for a sandbox, with all models loaded."""
+    extract.load_models()
+
+    def work(request: bytes) -> bytes:
+        url, _, payload = request.partition(b" ")
+        return _encode(extract.extract_page(url.decode(), payload, settings))
+
+    return work
+
+
+def _request(url: str, payload: bytes) -> bytes:
+    return url.encode() + b" " + payload  # a canonical URL has no blanks
+
+
+def run(settings: ExtractSettings, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
+    """Stage `documents`: one part of the page index to one part of the documents, in order of the keys."""
+    del blocks
+    with (
+        ExitStack() as archives,
+        Sandbox(partial(make_extractor, settings), settings.cpu_seconds, settings.memory_mib) as sandbox,
+        output.table("documents", tables.DOCUMENTS) as table,
+    ):
+        streams = _Archives(archives)
+        for pages in _batches(part.inputs[0]):
+            output.taken += len(pages)
+            payloads = [_read(streams, page, settings.max_page_bytes) for page in pages]
+            answers = sandbox.run(
+                [
+                    _request(page.url, payload)
+                    for page, payload in zip(pages, payloads, strict=True)
+                    if isinstance(payload, bytes)
+                ]
+            )
+            for page, payload in zip(pages, payloads, strict=True):
+                result = payload if isinstance(payload, Dropped) else _result(next(answers))
+                if isinstance(result, Dropped):
+                    output.reject(Rejected(STAGE, result.reason, page.key, page.url, result.detail))
+                else:
+                    _write(table, page, result)
+                    output.passed += 1
+                    output.counts["tokens"] += len(result.tokens) // 2
+    output.rows = output.passed
+
+
+def _batches(path: str) -> Iterator[list[Page]]:
+    for batch in tabular.batches(path, rows=_BATCH):
+        yield [Page(**row) for row in batch.to_pylist()]
+
+
+class _Archives:
+    """The archives of one part, opened at first use; the oldest closes when there are too many."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._open: dict[str, BinaryIO] = {}
+        stack.callback(self._close, 0)
+
+    def __getitem__(self, path: str) -> BinaryIO:
+        if path not in self._open:
+            self._close(_OPEN_ARCHIVES - 1)
+            self._open[path] = storage.open_binary(path)
+        return self._open[path]
+
+    def _close(self, keep: int) -> None:
+        while len(self._open) > keep:
+            self._open.pop(next(iter(self._open))).close()
+
+
+def _read(streams: _Archives, page: Page, max_page_bytes: int) -> bytes | Dropped:
+    try:
+        raw = warc.read_page(streams[page.archive], page.offset, max_page_bytes)
+    except warc.BadRecord as error:
+        return Dropped(Reason.PAGE_UNREADABLE, str(error))
+    if raw.truncated:
+        return Dropped(Reason.PAGE_TOO_LARGE, f"over {max_page_bytes} bytes")
+    return raw.payload
+
+
+def _result(answer: bytes | Failure) -> Extracted | Dropped:
+    return Dropped(answer.reason, answer.detail) if isinstance(answer, Failure) else _decode(answer)
+
+
+def _write(table: TableWriter, page: Page, found: Extracted) -> None:
+    table.add(
+        page.key,
+        page.url,
+        page.score,
+        page.created_utc,
+        page.captured_utc,
+        found.title,
+        found.text,
+        len(found.text),
+        found.language_probability,
+        np.frombuffer(found.tokens, "<u2"),
+        len(found.tokens) // 2,
+        found.text_hash,
+        found.signature,
+    )

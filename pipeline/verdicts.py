@@ -1,0 +1,23 @@
+"""What extraction says of one page: a document, or the first reason against it."""
+
+import msgspec
+
+from schemas.records import Reason
+
+
+class Extracted(msgspec.Struct, tag=True):
+    """What a page yields."""
+
+    title: str
+    text: str
+    language_probability: float
+    tokens: bytes  # little-endian uint16
+    text_hash: bytes
+    signature: bytes  # little-endian uint32
+
+
+class Dropped(msgspec.Struct, tag=True):
+    """Why a page yields nothing."""
+
+    reason: Reason
+    detail: str
