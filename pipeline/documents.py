@@ -14,6 +14,7 @@ from pipeline.settings import ExtractSettings
 from pipeline.stage import Part, PartOutput
 from pipeline.tabular import TableWriter
 from pipeline.verdicts import Dropped, Extracted
+from pipeline.warc import RawPage
 from schemas import tables
 from schemas.records import Page, Reason, Rejected
 
@@ -31,14 +32,15 @@ def make_extractor(settings: ExtractSettings) -> Callable[[bytes], bytes]:
     extract.load_models()
 
     def work(request: bytes) -> bytes:
-        url, _, payload = request.partition(b" ")
-        return _encode(extract.extract_page(url.decode(), payload, settings))
+        url, charset, payload = request.split(b" ", 2)
+        return _encode(extract.extract_page(url.decode(), payload, settings, charset.decode() or None))
 
     return work
 
 
-def _request(url: str, payload: bytes) -> bytes:
-    return url.encode() + b" " + payload  # a canonical URL has no blanks
+def _request(url: str, raw: RawPage) -> bytes:
+    # A canonical URL has no blanks, nor has a charset.
+    return b" ".join((url.encode(), (raw.charset or "").encode(), raw.payload))
 
 
 def run(settings: ExtractSettings, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
@@ -52,16 +54,12 @@ def run(settings: ExtractSettings, part: Part, output: PartOutput, blocks: Seque
         streams = _Archives(archives)
         for pages in _batches(part.inputs[0]):
             output.taken += len(pages)
-            payloads = [_read(streams, page, settings.max_page_bytes) for page in pages]
+            raws = [_read(streams, page, settings.max_page_bytes) for page in pages]
             answers = sandbox.run(
-                [
-                    _request(page.url, payload)
-                    for page, payload in zip(pages, payloads, strict=True)
-                    if isinstance(payload, bytes)
-                ]
+                [_request(page.url, raw) for page, raw in zip(pages, raws, strict=True) if isinstance(raw, RawPage)]
             )
-            for page, payload in zip(pages, payloads, strict=True):
-                result = payload if isinstance(payload, Dropped) else _result(next(answers))
+            for page, raw in zip(pages, raws, strict=True):
+                result = raw if isinstance(raw, Dropped) else _result(next(answers))
                 if isinstance(result, Dropped):
                     output.reject(Rejected(STAGE, result.reason, page.key, page.url, result.detail))
                 else:
@@ -94,14 +92,14 @@ class _Archives:
             self._open.pop(next(iter(self._open))).close()
 
 
-def _read(streams: _Archives, page: Page, max_page_bytes: int) -> bytes | Dropped:
+def _read(streams: _Archives, page: Page, max_page_bytes: int) -> RawPage | Dropped:
     try:
         raw = warc.read_page(streams[page.archive], page.offset, max_page_bytes)
     except warc.BadRecord as error:
         return Dropped(Reason.PAGE_UNREADABLE, str(error))
     if raw.truncated:
         return Dropped(Reason.PAGE_TOO_LARGE, f"over {max_page_bytes} bytes")
-    return raw.payload
+    return raw
 
 
 def _result(answer: bytes | Failure) -> Extracted | Dropped:
@@ -116,6 +114,8 @@ def _write(table: TableWriter, page: Page, found: Extracted) -> None:
         page.created_utc,
         page.captured_utc,
         found.title,
+        found.published,
+        found.html_lang,
         found.text,
         len(found.text),
         found.language_probability,

@@ -9,6 +9,8 @@ class Extracted(msgspec.Struct, tag=True):
     """What a page yields."""
 
     title: str
+    published: str  # ISO 8601 date; "" where the page does not say
+    html_lang: str  # as declared, lower case; "" where it is not
     text: str
     language_probability: float
     tokens: bytes  # little-endian uint16

@@ -98,7 +98,7 @@ PAGES = _table(
 
 DOCUMENTS = _table(
     "documents",
-    1,
+    2,
     [
         _required("key", KEY),
         _required("url", pa.string()),
@@ -106,6 +106,8 @@ DOCUMENTS = _table(
         _required("created_utc", pa.int64()),
         _required("captured_utc", pa.int64()),
         _required("title", pa.string()),
+        _required("published", pa.string()),  # ISO 8601 date by the page's own markup, or ""
+        _required("html_lang", pa.string()),  # declared language tag, lower case, or ""; decides nothing
         _required("text", pa.string()),
         _required("length", pa.int64()),  # of the text, in characters
         _required("language_probability", pa.float32()),
@@ -173,7 +175,7 @@ TOKENS = _table(
 
 TEXT = _table(
     "text",
-    1,
+    2,
     [
         _required("key", KEY),
         _required("url", pa.string()),
@@ -182,6 +184,8 @@ TEXT = _table(
         _required("created_utc", pa.int64()),
         _required("captured_utc", pa.int64()),
         _required("title", pa.string()),
+        _required("published", pa.string()),
+        _required("html_lang", pa.string()),
         _required("text", pa.string()),
         _required("language_probability", pa.float32()),
         _required("token_count", pa.int64()),

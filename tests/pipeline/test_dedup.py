@@ -90,6 +90,8 @@ def write_documents(folder, split_at):
                     0,
                     0,
                     "",
+                    "",
+                    "",
                     text,
                     len(text),
                     1.0,

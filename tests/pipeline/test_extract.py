@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline import extract
+from pipeline import extract, guards
 from pipeline.settings import ExtractSettings
 from pipeline.verdicts import Dropped, Extracted
 from schemas import vocabulary
@@ -74,11 +74,11 @@ def test_characters_survive_what_the_page_declares(declared, real):
 
 
 def test_cleaned_text_is_safe_to_tokenize():
-    text = extract.clean("a\x00b \ud800 c" + " \n\u00a0" * 700_000 + "d" + "\n" * 1000 + "e")
+    text = guards.clean("a\x00b \ud800 c" + " \n\u00a0" * 700_000 + "d" + "\n" * 1000 + "e")
     assert text == "ab  c d\ne"
     vocabulary.load().encode_ordinary(text)
-    almost = "a" + " " * (extract._MANY_BLANKS - 2) + "b"
-    assert extract.clean(almost) == almost
+    almost = "a" + " " * (guards._MANY_BLANKS - 2) + "b"
+    assert guards.clean(almost) == almost
     vocabulary.load().encode_ordinary(almost)
 
 
