@@ -38,7 +38,8 @@ def make_extractor(settings: ExtractSettings) -> Callable[[bytes], bytes]:
     return work
 
 
-def _request(url: str, raw: RawPage) -> bytes:
+def request(url: str, raw: RawPage) -> bytes:
+    """A page as `make_extractor`'s function takes it."""
     # A canonical URL has no blanks, nor has a charset.
     return b" ".join((url.encode(), (raw.charset or "").encode(), raw.payload))
 
@@ -56,10 +57,10 @@ def run(settings: ExtractSettings, part: Part, output: PartOutput, blocks: Seque
             output.taken += len(pages)
             raws = [_read(streams, page, settings.max_page_bytes) for page in pages]
             answers = sandbox.run(
-                [_request(page.url, raw) for page, raw in zip(pages, raws, strict=True) if isinstance(raw, RawPage)]
+                [request(page.url, raw) for page, raw in zip(pages, raws, strict=True) if isinstance(raw, RawPage)]
             )
             for page, raw in zip(pages, raws, strict=True):
-                result = raw if isinstance(raw, Dropped) else _result(next(answers))
+                result = raw if isinstance(raw, Dropped) else verdict(next(answers))
                 if isinstance(result, Dropped):
                     output.reject(Rejected(STAGE, result.reason, page.key, page.url, result.detail))
                 else:
@@ -102,7 +103,8 @@ def _read(streams: _Archives, page: Page, max_page_bytes: int) -> RawPage | Drop
     return raw
 
 
-def _result(answer: bytes | Failure) -> Extracted | Dropped:
+def verdict(answer: bytes | Failure) -> Extracted | Dropped:
+    """What a sandbox around `make_extractor`'s function says of a page."""
     return Dropped(answer.reason, answer.detail) if isinstance(answer, Failure) else _decode(answer)
 
 
