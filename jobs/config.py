@@ -22,6 +22,7 @@ C = TypeVar("C")
 
 CONFIG_FLAG: Final = "--config"
 HELP_FLAGS: Final = ("-h", "--help")
+ALIASES: Final = {"--filters": "--extract.filters"}  # for jobs that have the second
 
 
 class UsageError(ValueError):
@@ -46,6 +47,7 @@ def parse(config_class: type[C], job: str, args: Sequence[str], prog: str) -> C:
     if dashes and not takes_beam:
         raise UsageError(f"{prog} takes nothing after --")
     name, own = _take_config(own)
+    own = _without_aliases(own, flags_of(config_class))
     preset = [] if name is None else preset_flags(name, job, config_class)
     try:
         config = tyro.cli(config_class, prog=prog, description=_description(config_class, job), args=[*preset, *own])
@@ -152,6 +154,12 @@ def _split_at_dashes(args: Sequence[str]) -> tuple[list[str], bool, list[str]]:
         return list(args), False, []
     cut = list(args).index("--")
     return list(args[:cut]), True, list(args[cut + 1 :])
+
+
+def _without_aliases(args: Sequence[str], flags: Collection[str]) -> list[str]:
+    known = {short: long for short, long in ALIASES.items() if long.removeprefix("--") in flags}
+    split = [arg.partition("=") for arg in args]
+    return [known.get(flag, flag) + equals + value for flag, equals, value in split]
 
 
 def _take_config(args: Sequence[str]) -> tuple[str | None, list[str]]:

@@ -5,7 +5,10 @@ Standard library only, so that `--help` costs nothing. The presets give the sour
 
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Literal
+from typing import Final, Literal
+
+FILTERS: Final = ("gopher", "c4", "fineweb")
+"""The families of pipeline.filters."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,27 @@ class ExtractSettings:
     """Least probability that the text is English, 0 to 1; 0 keeps every language."""
     min_tokens: int = 128
     """Least number of GPT-2 tokens of a document."""
+    filters: str = ""
+    """Published filters, in the order in which they apply, with commas: gopher, c4, fineweb."""
+    mask: bool = False
+    """Replace e-mail addresses and public IPv4 addresses by stand-ins."""
+    prefilter: bool = False
+    """Drop pages by a cheaper extraction first: loses a few documents."""
+
+    @property
+    def filter_families(self) -> tuple[str, ...]:
+        """The families of `filters` in their order."""
+        return tuple(name.strip() for name in self.filters.split(",")) if self.filters else ()
 
     def __post_init__(self) -> None:
         """Raises ValueError for a value out of its range."""
+        families = self.filter_families
+        for name in families:
+            if name not in FILTERS or families.count(name) > 1:
+                raise ValueError(
+                    f"extract.filters is {self.filters!r}, expected some of {', '.join(FILTERS)}, each at most once, "
+                    f"with commas between them; {name!r} is {'there twice' if name in FILTERS else 'none of them'}"
+                )
         _check("extract.max_page_bytes", self.max_page_bytes, 1, 2**30)
         _check("extract.cpu_seconds", self.cpu_seconds, 0.01, 86_400)
         _check("extract.memory_mib", self.memory_mib, 64, 2**20)

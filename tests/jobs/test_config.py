@@ -10,7 +10,7 @@ import tyro
 
 from jobs.build import BuildConfig
 from jobs.config import UsageError, flags_of, known_presets, parse, preset_flags, spellings
-from pipeline.settings import CorpusSettings
+from pipeline.settings import CorpusSettings, ExtractSettings
 
 
 @dataclass(frozen=True)
@@ -222,3 +222,10 @@ def test_a_build_needs_links():
         BuildConfig(work="w")
     with pytest.raises(ValueError, match="--workers is -1"):
         BuildConfig(work="w", urls=("u",), workers=-1)
+
+
+def test_filters_have_a_short_flag():
+    assert build("--filters", "gopher,c4").corpus.extract.filters == "gopher,c4"
+    assert build("--filters=c4").corpus.extract.filters == "c4"
+    assert build("--extract.filters=c4", "--extract.mask").corpus.extract == ExtractSettings(filters="c4", mask=True)
+    assert build("--config=webtext").corpus.extract.filters == ""
