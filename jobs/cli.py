@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "pretrain": "train GPT-2 on a corpus",
     "sample": "write text with a trained model",
     "fetch": "try URLs as the crawler would",
+    "extract": "extract pages from files as a build would, and tell the decision on each",
     "why": "tell what became of one URL, and why",
     "verify": "check every file of a corpus against its manifest",
     "report": "write the HTML report of a build",

@@ -1,0 +1,139 @@
+"""`webtext extract`: what the build would make of pages in files, for people who ask why one came out as it did."""
+
+import json
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+from jobs.config import UsageError
+from pipeline.settings import ExtractSettings
+
+if TYPE_CHECKING:  # loaded when the job runs
+    from pipeline.page_files import FilePage
+    from pipeline.page_verdicts import Verdict
+
+
+@dataclass(frozen=True)
+class ExtractConfig:
+    """Extract pages from files as a build would, in the same sandbox, and tell the decision on each.
+
+    Prints one JSON object a line, in the order of the files and of the records in them: a document with its text, or
+    the reason and detail why not. Exit status 0 if every file could be read, else 1.
+    """
+
+    files: tyro.conf.Positional[tuple[str, ...]]
+    """HTML files and WARC or ARC archives, plain or compressed; - for standard input."""
+    url: str = ""
+    """Address of the page, for files that do not say: all but archives."""
+    text: bool = True
+    """Print the text of each document."""
+    workers: int = 0
+    """Processes; 0 for one per usable core."""
+    extract: ExtractSettings = field(default_factory=ExtractSettings)
+    """How a page becomes text, as in `webtext build`."""
+
+    def __post_init__(self) -> None:
+        """Refuse an empty question."""
+        if not self.files:
+            raise ValueError("no file to read: give one or more, or - for standard input")
+        if self.workers < 0:
+            raise ValueError(f"--workers is {self.workers}, expected 0 (one per core) or more")
+
+
+def run(config: ExtractConfig) -> int:
+    """Print the decision on each page."""
+    try:
+        return _run(config)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _run(config: ExtractConfig) -> int:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from pipeline import page_verdicts, urls
+
+    try:
+        url = urls.canonicalize(config.url) if config.url else ""
+    except ValueError as error:
+        raise UsageError(f"--url {config.url}: {error}") from error
+    unread: list[str] = []
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("files  {task.fields[pages]:,} pages"),
+        TimeElapsedColumn(),
+    )
+    # Lines on the same terminal show the progress themselves, and would be drawn over.
+    bar = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty() or sys.stdout.isatty())
+    with bar as progress, _stopping_at_once():
+        task = progress.add_task("extract", total=len(config.files), pages=0)
+
+        def pages() -> "Iterator[FilePage]":
+            for number, file in enumerate(config.files, 1):
+                yield from _read(file, url, config.extract.max_page_bytes, unread)
+                progress.update(task, completed=number)
+
+        found = page_verdicts.verdicts(pages(), config.extract, config.workers or len(os.sched_getaffinity(0)))
+        for number, (page, verdict) in enumerate(found, 1):
+            _print(describe(page, verdict, config.text))
+            progress.update(task, pages=number)
+    return 1 if unread else 0
+
+
+@contextmanager
+def _stopping_at_once() -> Iterator[None]:
+    """End the workers when nobody waits for their pages any more: one page may take `cpu_seconds`."""
+    try:
+        yield
+    except (KeyboardInterrupt, BrokenPipeError):
+        for worker in multiprocessing.active_children():
+            worker.kill()
+        raise
+
+
+def _read(file: str, url: str, max_page_bytes: int, unread: list[str]) -> "Iterator[FilePage]":
+    """The pages of a file. One that can't be read is told, noted, and costs no other."""
+    from pipeline.page_files import pages_of
+
+    try:
+        yield from pages_of(file, url, max_page_bytes)
+    except OSError as error:
+        print(f"error: {file}: {error.strerror or error}", file=sys.stderr)
+        unread.append(file)
+
+
+def _print(line: dict[str, Any]) -> None:
+    # Bytes, whatever the locale. A file name may hold bytes that are no text: their escape is JSON.
+    sys.stdout.buffer.write(json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def describe(page: "FilePage", verdict: "Verdict", text: bool) -> dict[str, Any]:
+    """One page and its verdict as a flat JSON object."""
+    from pipeline import language
+    from pipeline.verdicts import Dropped
+
+    line: dict[str, Any] = {"file": page.file, "offset": page.offset, "url": page.url}
+    if isinstance(verdict, Dropped):
+        return line | {"decision": "rejected", "reason": str(verdict.reason), "detail": verdict.detail}
+    code, probability, _ = language.identify(verdict.text)
+    line |= {
+        "decision": "document",
+        "language": code,
+        "language_probability": round(probability, 4),
+        "english_probability": round(verdict.language_probability, 4),
+        "tokens": len(verdict.tokens) // 2,
+        "title": verdict.title,
+        "published": verdict.published,
+        "html_lang": verdict.html_lang,
+    }
+    return line | {"text": verdict.text} if text else line

@@ -1,0 +1,81 @@
+"""Verdicts on pages of any origin, in their order, by the same sandboxed extraction as stage `documents`."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from pipeline import documents
+from pipeline.page_files import FilePage
+from pipeline.pool import Pool, TaskError
+from pipeline.sandbox import Sandbox
+from pipeline.settings import ExtractSettings
+from pipeline.verdicts import Dropped, Extracted
+from pipeline.warc import RawPage
+from schemas.records import Reason
+
+Verdict = Extracted | Dropped
+
+_MOST_PAGES: Final = 32  # of a batch
+_MOST_BYTES: Final = 8 * 2**20  # of a batch, about
+_WAITING: Final = 8  # batches per worker that may wait for an earlier one, so that a slow page does not fill the memory
+
+_PENDING: Final = Dropped(Reason.EXTRACT_CRASH, "no verdict yet")
+
+
+def verdicts(pages: Iterable[FilePage], settings: ExtractSettings, workers: int) -> Iterator[tuple[FilePage, Verdict]]:
+    """Each page with its verdict, in the order of the pages; their payloads are gone by then.
+
+    Raises:
+        ValueError: the process of some pages was killed twice.
+    """
+    waiting: dict[int, list[FilePage]] = {}
+    ready: dict[int, list[Verdict]] = {}
+    given = 0
+
+    def in_order() -> Iterator[tuple[FilePage, Verdict]]:
+        nonlocal given
+        while given in ready:
+            yield from zip(waiting.pop(given), ready.pop(given), strict=True)
+            given += 1
+
+    with Pool(partial(judge, settings), workers) as pool:
+        try:
+            for number, batch in enumerate(_batches(pages)):
+                waiting[number] = [replace(page, content=_PENDING) for page in batch]
+                ready.update(pool.submit((number, batch)))
+                if len(ready) > _WAITING * workers:
+                    ready.update(pool.drain())
+                yield from in_order()
+            for answered in pool.drain():
+                ready.update([answered])
+                yield from in_order()
+        except TaskError as error:
+            raise ValueError(str(error)) from error
+
+
+def judge(settings: ExtractSettings, item: tuple[int, Sequence[FilePage]]) -> tuple[int, list[Verdict]]:
+    """The verdicts on one numbered batch of pages. Runs in a worker process."""
+    number, batch = item
+    make = partial(documents.make_extractor, settings)
+    with Sandbox(make, settings.cpu_seconds, settings.memory_mib) as sandbox:
+        answers = sandbox.run(
+            [documents.request(page.url, page.content) for page in batch if isinstance(page.content, RawPage)]
+        )
+        return number, [
+            page.content if isinstance(page.content, Dropped) else documents.verdict(next(answers)) for page in batch
+        ]
+
+
+def _batches(pages: Iterable[FilePage]) -> Iterator[list[FilePage]]:
+    """Small ones first, so that few pages occupy all workers and the first verdicts come soon."""
+    batch: list[FilePage] = []
+    size = 0
+    for seen, page in enumerate(pages, 1):
+        batch.append(page)
+        size += len(page.content.payload) if isinstance(page.content, RawPage) else 0
+        if len(batch) >= min(_MOST_PAGES, 1 + seen // 16) or size >= _MOST_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
