@@ -6,11 +6,12 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import Final, Self
 
+from pipeline import wikipedia
 from pipeline.blocklists import DomainList, FileTypeList
 from pipeline.settings import LinkSettings
 from pipeline.submissions import STAGE as POSTS
 from pipeline.submissions import Post
-from pipeline.urls import canonicalize, host_of, is_wikipedia, link_key, path_of
+from pipeline.urls import canonicalize, host_of, link_key, path_of
 from schemas.records import Link, Reason, Rejected, Submission
 
 STAGE: Final = "links"
@@ -37,7 +38,7 @@ def select_post(post: Post, settings: LinkSettings, lists: Lists) -> tuple[bytes
     2. OVER_18: marked so, unless the settings keep those.
     3. BAD_URL: not an absolute http or https URL.
     4. AFTER_CUTOFF: created after the last day (UTC) that counts. Lines of URL lists have no date and stay.
-    5. WIKIPEDIA, under any list of domains but "none".
+    5. WIKIPEDIA, its mirrors and archived pages included, under any list of domains but "none".
     6. BLOCKED_DOMAIN.
     7. BLOCKED_FILE_TYPE.
 
@@ -71,9 +72,9 @@ def _refusal(post: Post, url: str, problem: str, settings: LinkSettings, lists: 
     if post.created_utc >= end_of(settings.until):
         day = datetime.fromtimestamp(post.created_utc, UTC).date()
         return Reason.AFTER_CUTOFF, f"posted on {day}, the last day is {settings.until}"
+    if settings.blocked_domains != "none" and (place := wikipedia.address(url)):
+        return Reason.WIKIPEDIA, place
     host = host_of(url)
-    if settings.blocked_domains != "none" and is_wikipedia(host):
-        return Reason.WIKIPEDIA, host
     if domain := lists.domains.match(host):
         return Reason.BLOCKED_DOMAIN, f"{domain} is on the list {settings.blocked_domains}"
     if ending := lists.file_types.match(path_of(url)):

@@ -186,8 +186,3 @@ def host_of(canonical: str) -> str:
 def path_of(canonical: str) -> str:
     """The path of a canonical URL; begins with a slash."""
     return "/" + canonical.split("/", 3)[3].partition("?")[0]
-
-
-def is_wikipedia(host: str) -> bool:
-    """Whether the host is Wikipedia in any language, mobile or not, or the .com that leads to it."""
-    return f".{host}".endswith((".wikipedia.org", ".wikipedia.com"))

@@ -242,7 +242,7 @@ def outcomes(path, settings):
             },
         ),
         ("RS_v2_2005-06", {"post": 52}),
-        ("RS_v2_2005-07", {"post": 524, "wikipedia": 1, "blocked_file_type": 2}),
+        ("RS_v2_2005-07", {"post": 523, "wikipedia": 2, "blocked_file_type": 2}),
         ("RS_2024_schema", {"post": 7, "self_post": 7, "after_cutoff": 1, "blocked_domain": 1}),
         (
             "praw_api_t3",

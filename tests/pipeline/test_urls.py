@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.urls import MAX_CHARACTERS, canonicalize, host_of, is_wikipedia, link_key, path_of
+from pipeline.urls import MAX_CHARACTERS, canonicalize, host_of, link_key, path_of
 
 VECTORS = Path(__file__).with_name("url_vectors.tsv")
 KEYS = Path(__file__).with_name("key_vectors.tsv")
@@ -168,13 +168,3 @@ def test_length_is_held_before_and_after_escaping():
 )
 def test_host_and_path(url, host, path):
     assert (host_of(url), path_of(url)) == (host, path)
-
-
-@pytest.mark.parametrize("host", ["wikipedia.org", "en.wikipedia.org", "en.m.wikipedia.org", "www.wikipedia.com"])
-def test_wikipedia(host):
-    assert is_wikipedia(host)
-
-
-@pytest.mark.parametrize("host", ["notwikipedia.org", "wikipedia.org.example.com", "wikimedia.org", "wikia.com", "org"])
-def test_not_wikipedia(host):
-    assert not is_wikipedia(host)
