@@ -46,7 +46,6 @@ _UNREACHABLE: Final = frozenset(
 # Most of what is under way waits: for robots.txt, for its host's pause, for a repetition. The client limits requests.
 _AHEAD: Final = 10
 _SYNC: Final = 1.0  # seconds of work that a crash of the machine may cost
-_COPY: Final = 2**20  # bytes
 _DETAIL: Final = 300  # characters
 # How a payload that is not whole came to be so, in the words of WARC-Truncated.
 _TRUNCATED: Final = {
@@ -338,9 +337,8 @@ def _publish(
     part: Part, output: PartOutput, targets: Sequence[Target], entries: Sequence[Entry], spooled: Spool
 ) -> None:
     """The spool as the part's files. It is removed by the next sweep, once the receipt is there."""
-    with output.file(part.name + ARCHIVE) as sink, spooled.archive.open("rb") as stream:
-        while block := stream.read(_COPY):
-            sink.write(block)
+    with output.file(part.name + ARCHIVE) as sink:
+        sink.take(str(spooled.archive))
     with output.table("captures", tables.CAPTURES) as table:
         for entry in sorted(entries):
             target = targets[entry.row]

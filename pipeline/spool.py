@@ -55,7 +55,9 @@ class Spool:
         self._folder = Path(folder)
         self._journal = (self._folder / JOURNAL).open("a+b")
         fcntl.flock(self._journal, fcntl.LOCK_EX)
-        self._archive = (self._folder / ARCHIVE).open("a+b")
+        _own(self._folder / ARCHIVE)
+        # Without a buffer, because whole records are written, and each is to be in the file before its line.
+        self._archive = (self._folder / ARCHIVE).open("ab", buffering=0)
         self._head = msgspec.json.encode({"spool": 1, "fingerprint": fingerprint}) + b"\n"
         self.entries: list[Entry] = []
         """What was finished before."""
@@ -98,8 +100,9 @@ class Spool:
     def append(self, records: bytes) -> int:
         """Write records to the archive; they count once `finish` was called. Returns where they start."""
         start = self.size
-        self._archive.write(records)
-        self._archive.flush()
+        left = memoryview(records)
+        while left:
+            left = left[self._archive.write(left) :]
         self.size += len(records)
         return start
 
@@ -118,6 +121,18 @@ class Spool:
         temporary = self._folder / f"{LIVE}.tmp"
         temporary.write_text(json.dumps(live))
         temporary.replace(self._folder / LIVE)
+
+
+def _own(archive: Path) -> None:
+    """An archive that was published has a second name, under which it must not change: go on with a copy."""
+    try:
+        published = archive.stat().st_nlink > 1
+    except FileNotFoundError:
+        return
+    if published:
+        copy = archive.with_suffix(".copy")
+        shutil.copyfile(archive, copy)
+        copy.replace(archive)
 
 
 def _entry(line: bytes) -> Entry | None:

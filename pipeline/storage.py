@@ -9,12 +9,14 @@ import glob
 import hashlib
 import io
 import os
+import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any, BinaryIO
 
+_COPY = 2**20  # bytes
 _UNPUBLISHED = ".tmp"  # ending of files that are being written; listings skip them, as their names begin with a dot
 
 
@@ -126,8 +128,10 @@ def delete(paths: Sequence[str]) -> None:
 class HashingSink(io.RawIOBase):
     """A write-only stream that knows the size and sha256 of what went through it."""
 
-    def __init__(self, inner: IO[bytes]) -> None:
+    def __init__(self, inner: IO[bytes], path: str = "") -> None:
+        """`path` names the local file behind `inner`, where there is one."""
         self._inner = inner
+        self._path = path
         self._hash = hashlib.sha256()
         self._discarded = False
         self.size = 0
@@ -145,6 +149,20 @@ class HashingSink(io.RawIOBase):
         self._hash.update(view)
         self.size += len(view)
         return len(view)
+
+    def take(self, source: str) -> None:
+        """Write a whole local file, and nothing else.
+
+        Where the file system can, the result is a second name of that file and not a copy. So its bytes must not be
+        changed any more; its first name may go.
+        """
+        with open(source, "rb") as stream:
+            if self._path and not self.size and _link(source, self._path):
+                os.fsync(stream.fileno())
+                self._hash = hashlib.file_digest(stream, "sha256")
+                self.size = stream.tell()
+            else:
+                shutil.copyfileobj(stream, self, _COPY)
 
     def discard(self) -> None:
         """Swallow all that follows: the file is given up, but a writer may still want to close it."""
@@ -180,15 +198,28 @@ def publish(path: str) -> Iterator[HashingSink]:
     os.makedirs(folder, exist_ok=True)
     try:
         with open(temporary, "wb") as local:
-            sink = HashingSink(local)
+            sink = HashingSink(local, temporary)
             yield sink
             local.flush()
             os.fsync(local.fileno())
         os.replace(temporary, path)
+        if os.path.exists(temporary):  # POSIX: where both are names of one file, nothing happens
+            os.unlink(temporary)
     except BaseException:
         sink.discard()
         os.unlink(temporary)
         raise
+
+
+def _link(source: str, path: str) -> bool:
+    """Make `path`, which exists, another name of the file `source`; False where the file system refuses."""
+    second = f"{path.removesuffix(_UNPUBLISHED)}.link{_UNPUBLISHED}"
+    try:
+        os.link(source, second)
+    except OSError:  # another device, or a file system without hard links
+        return False
+    os.replace(second, path)
+    return True
 
 
 def publish_bytes(path: str, data: bytes) -> None:

@@ -38,8 +38,8 @@ SETTINGS = FetchSettings(
     max_delay=5.0,
     backoff=0.1,
     connect_seconds=3.0,
-    read_seconds=1.5,
-    total_seconds=4.0,
+    read_seconds=3.0,
+    total_seconds=8.0,
     ports=(),
     allow_private=True,
 )
@@ -399,6 +399,22 @@ def test_a_spool_of_another_stage_is_not_used(tmp_path):
         spool.finish(entry_of(0, spool))
     with Spool(str(tmp_path), "other") as spool:
         assert (spool.entries, spool.size) == ([], 0)
+
+
+def test_a_published_archive_is_not_changed_by_a_crawl_that_goes_on(tmp_path):
+    final = tmp_path / "final"
+    for row in range(3):
+        with Spool(str(tmp_path / "spool"), "mine") as spool:
+            assert [entry.row for entry in spool.entries] == list(range(row))
+            spool.append(b"x" * 10)
+            spool.finish(entry_of(row, spool))
+            before = final.read_bytes() if row else b""
+            assert before == b"x" * 10 * row
+            with storage.publish(str(final)) as sink:
+                sink.take(str(spool.archive))
+    with Spool(str(tmp_path / "spool"), "other") as spool:  # begins anew
+        assert spool.size == 0
+    assert final.read_bytes() == b"x" * 30
 
 
 def test_a_url_adds_no_field_to_a_record():

@@ -1,3 +1,7 @@
+import errno
+import hashlib
+import os
+
 import pytest
 
 from pipeline import storage
@@ -42,3 +46,43 @@ def test_a_folder_has_one_build_at_a_time(tmp_path):
         pass
     with storage.lock(str(tmp_path)):
         pass
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_whole_file_is_taken_by_a_second_name_or_copied(tmp_path, links, monkeypatch):
+    if not links:
+
+        def refuse(*_):
+            raise OSError(errno.EPERM, "no hard links here")
+
+        monkeypatch.setattr(os, "link", refuse)
+    source, final = tmp_path / "source", tmp_path / "out" / "final"
+    source.write_bytes(b"whole" * 300_000)
+    for _ in range(2):  # the second time the file is there already, under the same inode
+        with storage.publish(str(final)) as sink:
+            sink.take(str(source))
+        assert (sink.size, sink.sha256) == (1_500_000, hashlib.sha256(source.read_bytes()).hexdigest())
+        assert os.listdir(final.parent) == ["final"]
+    assert os.path.samefile(source, final) == links
+    source.unlink()
+    assert final.read_bytes() == b"whole" * 300_000
+
+
+def test_what_was_written_before_a_file_is_taken_stays(tmp_path):
+    source = tmp_path / "source"
+    source.write_bytes(b"and this")
+    with storage.publish(str(tmp_path / "final")) as sink:
+        sink.write(b"this ")
+        sink.take(str(source))
+    assert (tmp_path / "final").read_bytes() == b"this and this"
+    assert sink.sha256 == hashlib.sha256(b"this and this").hexdigest()
+
+
+def test_a_file_taken_by_a_writer_that_fails_is_not_published(tmp_path):
+    source = tmp_path / "source"
+    source.write_bytes(b"x")
+    with pytest.raises(ZeroDivisionError), storage.publish(str(tmp_path / "out" / "final")) as sink:
+        sink.take(str(source))
+        _ = 1 / 0
+    assert os.listdir(tmp_path / "out") == []
+    assert source.read_bytes() == b"x"
