@@ -8,7 +8,7 @@ from typing import BinaryIO
 import msgspec
 import numpy as np
 
-from pipeline import extract, storage, tabular, warc
+from pipeline import extract, filters, storage, tabular, warc
 from pipeline.sandbox import Failure, Sandbox
 from pipeline.settings import ExtractSettings
 from pipeline.stage import Part, PartOutput
@@ -63,10 +63,15 @@ def run(settings: ExtractSettings, part: Part, output: PartOutput, blocks: Seque
                 result = raw if isinstance(raw, Dropped) else verdict(next(answers))
                 if isinstance(result, Dropped):
                     output.reject(Rejected(STAGE, result.reason, page.key, page.url, result.detail))
+                    if rule := filters.rule_of(result):
+                        output.counts[f"rule {rule}"] += 1
                 else:
                     _write(table, page, result)
                     output.passed += 1
                     output.counts["tokens"] += len(result.tokens) // 2
+                    if settings.mask:
+                        output.counts["masked e-mail addresses"] += result.masked_emails
+                        output.counts["masked IP addresses"] += result.masked_addresses
     output.rows = output.passed
 
 

@@ -11,7 +11,7 @@ import trafilatura
 from trafilatura.settings import Extractor
 from trafilatura.utils import load_html
 
-from pipeline import guards, language, metadata, minhash
+from pipeline import filters, guards, language, masking, metadata, minhash, prefilter
 from pipeline.decode import decode
 from pipeline.settings import ExtractSettings
 from pipeline.verdicts import Dropped, Extracted
@@ -34,6 +34,8 @@ def extract_page(
     html = decode(payload, charset)
     if refusal := guards.refuse(html):
         return refusal
+    if settings.prefilter and (refusal := prefilter.unpromising(html, settings)):
+        return refusal
     tree = load_html(html)
     if tree is None:
         return Dropped(Reason.NO_TEXT, "no markup that can be parsed")
@@ -44,6 +46,10 @@ def extract_page(
     code, best, english = language.identify(text)
     if english < settings.language_probability:
         return Dropped(Reason.NOT_ENGLISH, f"{code} {best:.2f}, en {english:.2f}")
+    filtered = filters.apply(text, settings.filter_families)
+    if isinstance(filtered, Dropped):
+        return filtered
+    text, emails, addresses = masking.mask(filtered) if settings.mask else (filtered, 0, 0)
     ids = vocabulary.load().encode_to_numpy(text, disallowed_special=())
     if len(ids) < settings.min_tokens:
         return Dropped(Reason.TOO_SHORT, f"{len(ids)} tokens, at least {settings.min_tokens} are wanted")
@@ -56,6 +62,8 @@ def extract_page(
         tokens=ids.astype("<u2").tobytes(),
         text_hash=minhash.text_hash(text),
         signature=minhash.sign(minhash.shingles(text)).astype("<u4").tobytes(),
+        masked_emails=emails,
+        masked_addresses=addresses,
     )
 
 

@@ -16,6 +16,8 @@ class Extracted(msgspec.Struct, tag=True):
     tokens: bytes  # little-endian uint16
     text_hash: bytes
     signature: bytes  # little-endian uint32
+    masked_emails: int = 0
+    masked_addresses: int = 0
 
 
 class Dropped(msgspec.Struct, tag=True):

@@ -1,20 +1,24 @@
 """Each rule at its published threshold, and all of them against datatrove's, on texts at random and real ones."""
 
+import dataclasses
 import gzip
 import math
 import random
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import trafilatura
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trafilatura.utils import load_html
 
 from pipeline import c4, extract, filters, gopher
 from pipeline.decode import decode
 from pipeline.settings import FILTERS, ExtractSettings
-from pipeline.verdicts import Dropped
+from pipeline.verdicts import Dropped, Extracted
+from schemas import vocabulary
+from schemas.manifest import StageManifest
 from schemas.records import Reason
 
 PAGES = Path(__file__).resolve().parents[3] / "shared" / "data" / "html" / "scrapinghub" / "html"
@@ -28,6 +32,7 @@ PROSE = [
     '"We would not go back," the mayor told a reporter, "but I do miss the smell of tar."',
 ]
 TEXT = "\n".join(PROSE)
+SECOND = " ".join(line.replace("the", "this").replace("The", "This") for line in PROSE)
 
 
 def broken(family, text):
@@ -201,6 +206,40 @@ def test_settings_name_the_families():
         assert said in str(error.value)
 
 
+def test_the_chain_filters_in_the_order_given():
+    url, chosen = "https://a.org/", ExtractSettings(filters="c4,gopher")
+    screen = f"{'# ' * 40}is what the screen showed."
+    page = "<!doctype html><body><article>" + "".join(f"<p>{line}</p>" for line in [*PROSE, screen, SECOND])
+    found = extract.extract_page(url, page.encode(), chosen)
+    assert isinstance(found, Dropped)
+    assert (found.reason, filters.rule_of(found)) == (Reason.FILTER_GOPHER, "gopher.hashes_per_word")
+    found = extract.extract_page(url, page.replace("harbour", "{harbour}").encode(), chosen)
+    assert isinstance(found, Dropped)
+    assert found.reason is Reason.FILTER_C4
+    page = "<!doctype html><body><article>" + "".join(f"<p>{line}</p>" for line in [*PROSE, "No end mark", SECOND])
+    found = extract.extract_page(url, page.encode(), ExtractSettings(filters="c4"))
+    assert isinstance(found, Extracted)
+    assert found.text == "\n".join([*PROSE, SECOND])
+    assert vocabulary.load().decode(np.frombuffer(found.tokens, "<u2").tolist()) == found.text
+
+
+def test_a_build_counts_what_each_rule_drops(tmp_path):
+    import webs
+
+    webs.write_posts(tmp_path / "posts.zst", webs.posts_of())
+    webs.write_archives(tmp_path / "web", webs.records_of(24), 1)
+    settings = dataclasses.replace(webs.SETTINGS, extract=ExtractSettings(filters="gopher,fineweb", mask=True))
+    webs.build(tmp_path / "work", tmp_path / "posts.zst", tmp_path / "web" / "*", settings=settings)
+    stage = StageManifest.from_json((tmp_path / "work" / "documents" / "manifest.json").read_bytes())
+    tally = stage.tally
+    rules = {name: number for name, number in tally.counts.items() if name.startswith("rule ")}
+    assert rules
+    assert sum(rules.values()) == sum(
+        tally.rejected.get(reason, 0) for reason in (Reason.FILTER_GOPHER, Reason.FILTER_FINEWEB)
+    )
+    assert {"masked e-mail addresses", "masked IP addresses"} <= tally.counts.keys()
+
+
 # ---- datatrove as the oracle ----
 
 
@@ -311,8 +350,7 @@ def test_datatrove_agrees_on_texts_at_random(blocks, prose, times):
 def test_datatrove_agrees_on_real_texts():
     rules = set()
     for path in sorted(PAGES.iterdir()):
-        tree = load_html(decode(gzip.decompress(path.read_bytes())))
-        text = extract.main_text(tree, ExtractSettings()) if tree is not None else ""
+        text = trafilatura.extract(decode(gzip.decompress(path.read_bytes()))) or ""
         if text:
             half = text[: len(text) // 2]
             rules |= {agree(text), agree(f"{text}\n{half}"), agree(f"{half}\n" * 3 + text)}

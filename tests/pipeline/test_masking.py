@@ -1,11 +1,15 @@
 import ipaddress
 import time
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import masking
+from pipeline import extract, masking
+from pipeline.settings import ExtractSettings
+from pipeline.verdicts import Extracted
+from schemas import vocabulary
 
 
 @pytest.mark.parametrize(
@@ -96,3 +100,14 @@ def test_cost_is_linear_in_hostile_texts(unit, end):
     began = time.process_time()
     masking.mask(text)
     assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_the_chain_masks_when_told_to_and_counts(on):
+    sentence = "The old harbour town, which you reach at mayor@harbour.org or 8.8.8.8, has changed a good deal. "
+    page = "<!doctype html><body><article>" + "".join(f"<p>{sentence * 3} {n}.</p>" for n in range(6))
+    found = extract.extract_page("https://a.org/", page.encode(), ExtractSettings(mask=on))
+    assert isinstance(found, Extracted)
+    assert ("mayor@" in found.text, "8.8.8.8" in found.text) == (not on, not on)
+    assert (found.masked_emails, found.masked_addresses) == ((18, 18) if on else (0, 0))
+    assert vocabulary.load().decode(np.frombuffer(found.tokens, "<u2").tolist()) == found.text
