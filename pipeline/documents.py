@@ -61,17 +61,7 @@ def run(settings: ExtractSettings, part: Part, output: PartOutput, blocks: Seque
             )
             for page, raw in zip(pages, raws, strict=True):
                 result = raw if isinstance(raw, Dropped) else verdict(next(answers))
-                if isinstance(result, Dropped):
-                    output.reject(Rejected(STAGE, result.reason, page.key, page.url, result.detail))
-                    if rule := filters.rule_of(result):
-                        output.counts[f"rule {rule}"] += 1
-                else:
-                    _write(table, page, result)
-                    output.passed += 1
-                    output.counts["tokens"] += len(result.tokens) // 2
-                    if settings.mask:
-                        output.counts["masked e-mail addresses"] += result.masked_emails
-                        output.counts["masked IP addresses"] += result.masked_addresses
+                settle(table, output, settings, page, result)
     output.rows = output.passed
 
 
@@ -111,6 +101,23 @@ def _read(streams: _Archives, page: Page, max_page_bytes: int) -> RawPage | Drop
 def verdict(answer: bytes | Failure) -> Extracted | Dropped:
     """What a sandbox around `make_extractor`'s function says of a page."""
     return Dropped(answer.reason, answer.detail) if isinstance(answer, Failure) else _decode(answer)
+
+
+def settle(
+    table: TableWriter, output: PartOutput, settings: ExtractSettings, page: Page, result: Extracted | Dropped
+) -> None:
+    """Write the document of a page, or why it has none, and count it."""
+    if isinstance(result, Dropped):
+        output.reject(Rejected(STAGE, result.reason, page.key, page.url, result.detail))
+        if rule := filters.rule_of(result):
+            output.counts[f"rule {rule}"] += 1
+        return
+    _write(table, page, result)
+    output.passed += 1
+    output.counts["tokens"] += len(result.tokens) // 2
+    if settings.mask:
+        output.counts["masked e-mail addresses"] += result.masked_emails
+        output.counts["masked IP addresses"] += result.masked_addresses
 
 
 def _write(table: TableWriter, page: Page, found: Extracted) -> None:

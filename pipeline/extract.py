@@ -11,8 +11,9 @@ import trafilatura
 from trafilatura.settings import Extractor
 from trafilatura.utils import load_html
 
-from pipeline import filters, guards, language, masking, metadata, minhash, prefilter
+from pipeline import guards, language, metadata, minhash, prefilter
 from pipeline.decode import decode
+from pipeline.judge import judge
 from pipeline.settings import ExtractSettings
 from pipeline.verdicts import Dropped, Extracted
 from schemas import vocabulary
@@ -43,28 +44,7 @@ def extract_page(
     text = main_text(tree, settings)
     if not text:
         return Dropped(Reason.NO_TEXT, "trafilatura found no main text")
-    code, best, english = language.identify(text)
-    if english < settings.language_probability:
-        return Dropped(Reason.NOT_ENGLISH, f"{code} {best:.2f}, en {english:.2f}")
-    filtered = filters.apply(text, settings.filter_families)
-    if isinstance(filtered, Dropped):
-        return filtered
-    text, emails, addresses = masking.mask(filtered) if settings.mask else (filtered, 0, 0)
-    ids = vocabulary.load().encode_to_numpy(text, disallowed_special=())
-    if len(ids) < settings.min_tokens:
-        return Dropped(Reason.TOO_SHORT, f"{len(ids)} tokens, at least {settings.min_tokens} are wanted")
-    return Extracted(
-        title=about.title,
-        published=about.published,
-        html_lang=about.html_lang,
-        text=text,
-        language_probability=english,
-        tokens=ids.astype("<u2").tobytes(),
-        text_hash=minhash.text_hash(text),
-        signature=minhash.sign(minhash.shingles(text)).astype("<u4").tobytes(),
-        masked_emails=emails,
-        masked_addresses=addresses,
-    )
+    return judge(text, settings, about.title, about.published, about.html_lang)
 
 
 def main_text(tree: Any, settings: ExtractSettings) -> str:

@@ -28,9 +28,9 @@ def refuse(html: str) -> Dropped | None:
     return None
 
 
-def clean(text: str) -> str:
-    """Without control characters and lone surrogates, without endless blanks, of bounded length."""
+def clean(text: str, longest: int = _MAX_TEXT) -> str:
+    """Without control characters and lone surrogates, without endless blanks, of so many characters at most."""
     text = text.encode("utf-8", "ignore").translate(None, _CONTROLS).decode()  # "ignore" drops lone surrogates
     if len(text) > _MANY_BLANKS:
         text = _LONG_BLANK.sub(lambda run: run.group()[0], text)
-    return text[:_MAX_TEXT].strip()
+    return text[:longest].strip()
