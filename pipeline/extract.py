@@ -1,17 +1,13 @@
 """One page to a document: decode, extract with trafilatura, keep English texts of some length, tokenize, sign.
 
-`extract_page` is pure. A build runs it in a sandbox (see documents.py), because hostile markup can keep lxml busy for
-minutes. Settings were measured (F1 on three truth sets): `fast` costs no quality on articles at 1.4 times the
-speed, comments cost quality, `deduplicate` leaks state from page to page.
+`extract_page` is pure. A build runs it in a sandbox (see documents.py): guards.py keeps out what is known to take a
+parser minutes, the sandbox ends the rest.
 """
 
 from typing import Any
 
-import trafilatura
-from trafilatura.settings import Extractor
-from trafilatura.utils import load_html
-
 from pipeline import guards, language, metadata, minhash, prefilter
+from pipeline import main_text as texts
 from pipeline.decode import decode
 from pipeline.judge import judge
 from pipeline.settings import ExtractSettings
@@ -37,9 +33,9 @@ def extract_page(
         return refusal
     if settings.prefilter and (refusal := prefilter.unpromising(html, settings)):
         return refusal
-    tree = load_html(html)
+    tree = texts.parse(html)
     if tree is None:
-        return Dropped(Reason.NO_TEXT, "no markup that can be parsed")
+        return Dropped(Reason.NO_TEXT, "no element in the markup")
     about = metadata.read(tree)
     text = main_text(tree, settings)
     if not text:
@@ -49,12 +45,12 @@ def extract_page(
 
 def main_text(tree: Any, settings: ExtractSettings) -> str:
     """The main text of a page, safe to tokenize; "" where there is none."""
-    options = Extractor(output_format="txt", fast=True, comments=False, recall=settings.favor_recall)
-    return guards.clean(trafilatura.extract(tree, options=options) or "")
+    return guards.clean(texts.find(tree, settings))
 
 
 def load_models() -> None:
     """Load what `extract_page` would load at its first page."""
     vocabulary.load()
     language.identify("warm up")
+    texts.load_models()
     minhash.sign(minhash.shingles("warm up"))
