@@ -39,6 +39,8 @@ TABLE = ".captures.parquet"
 _GZIP: Final = b"\x1f\x8b"
 _SECONDS: Final = 60  # that an index may differ from the date in its record
 _LAGS: Final = (1, 7, 30, 90, 365, 1095)  # days
+# Every part of `commoncrawl` opens what every part of `index` made. A whole index has 15,000 files.
+_INDEX_PARTS: Final = 512
 
 # What the recipe calls
 
@@ -52,7 +54,7 @@ def index_stage(
     others: Sequence[str] = (),
     others_digest: str = "",
 ) -> Stage:
-    """Each file of the index: the rows that are captures of our links.
+    """Some files of the index each: the rows that are captures of our links.
 
     Args:
         settings: where Common Crawl is.
@@ -71,14 +73,16 @@ def index_stage(
         Wanted(tuple(link_tables[start:end]), tuple(others) if missing else (), f"{links.digest()} {others_digest}")
         for start, end in pairwise(bounds)
     ]
+    cuts = np.linspace(0, len(index), min(len(index), _INDEX_PARTS) + 1).astype(int).tolist()
+    groups = [[found.path for found in index[start:end]] for start, end in pairwise(cuts)]
     return Stage(
         name=crawl_index.STAGE,
         folder=storage.join(work, crawl_index.STAGE),
         settings={"only_when": settings.only_when, "rounds": rounds},
         inputs=[links.digest(), others_digest if missing else "", *(f"{f.path} {f.bytes} {f.changed}" for f in index)],
-        # All files of one round follow one another, so that a worker process loads the links of a round once.
-        parts=numbered([found.path] for _ in wanted for found in index),
-        run=partial(crawl_index.match, settings=settings, wanted=wanted, files=len(index), parts=len(link_tables)),
+        # All parts of one round follow one another, so that a worker process loads the links of a round once.
+        parts=numbered(group for _ in wanted for group in groups),
+        run=partial(crawl_index.match, settings=settings, wanted=wanted, groups=len(groups), parts=len(link_tables)),
         unit="captures",
     )
 

@@ -1,9 +1,10 @@
 """Common Crawl's columnar index: which rows are captures of our links.
 
-Each file is read a row group at a time. Only rows of hosts that links have are looked at, and of those only the first
-half of the link key is compared: the filter has 8 bytes for each link and each host. What matches goes into one Arrow
-file for each index file, whose record batches go round the hash ranges of the link keys, as in pipeline.posts: URLs and
-file names never pass through an engine's shuffle.
+Each file is read a row group at a time, the column of hosts first, and nothing else where no link has one of them. Only
+rows of hosts that links have are looked at, and of those only the first half of the link key is compared: the filter
+has 8 bytes for each link and each host. What matches goes into one Arrow file for some index files together, whose
+record batches go round the hash ranges of the link keys, as in pipeline.posts: URLs and file names never pass through
+an engine's shuffle.
 
 Source: https://commoncrawl.org/columnar-index (names and meaning of the columns).
 """
@@ -54,8 +55,9 @@ MATCHES: Final = pa.schema(
     metadata={"webtext.table": "matches/1"},
 )
 _REQUIRED: Final = ("url", "fetch_time", "fetch_status", "warc_filename", "warc_record_offset", "warc_record_length")
+_HOST: Final = "url_host_name"
 _OPTIONAL: Final = (
-    "url_host_name",
+    _HOST,
     "content_mime_type",
     "content_mime_detected",
     "content_digest",
@@ -183,23 +185,23 @@ def match(
     *,
     settings: CommonCrawlSettings,
     wanted: Sequence[Wanted],
-    files: int,
+    groups: int,
     parts: int,
 ) -> None:
-    """Stage `index`: one file of the columnar index to the rows that are captures of links. Inputs: the file.
+    """Stage `index`: files of the columnar index to the rows that are captures of links. Inputs: the files.
 
-    There are `files` such parts in each round. The ledger counts these rows; `index_rows` and the counts beside it tell
-    of all others.
+    There are `groups` such parts in each round. The ledger counts these rows; `index_rows` and the counts beside it
+    tell of all others.
     """
     del blocks
-    path = part.inputs[0]
     name = part.name + MATCHED
+    links = _filter(wanted[part.ordinal // groups])
     with (
         output.file(name) as sink,
         open_rounds(sink, MATCHES, parts) as rows,
         closing(RangeReader(settings)) as reader,
     ):
-        for row in _matching_rows(reader, path, _filter(wanted[part.ordinal // files]), output):
+        for row in (row for path in part.inputs for row in _matching_rows(reader, path, links, output)):
             output.taken += 1
             entry = _entry(*row)
             if isinstance(entry, Rejected):
@@ -222,10 +224,21 @@ def _matching_rows(
             if missing:
                 raise ValueError(f"{path}: no columnar index of Common Crawl: it has no column {missing[0]!r}")
             columns = [column for column in (*_REQUIRED, *_OPTIONAL) if column in names]
-            for batch in table.iter_batches(_BATCH, columns=columns, use_threads=False):
-                yield from _matching_rows_in(batch, wanted, output)
+            for group in range(table.num_row_groups):
+                if _HOST in names and not _has_host(table, group, wanted.hosts):
+                    for count in ("index_rows", "index_rows_of_other_hosts"):
+                        output.counts[count] += table.metadata.row_group(group).num_rows
+                    continue
+                for batch in table.iter_batches(_BATCH, [group], columns, use_threads=False):
+                    yield from _matching_rows_in(batch, wanted, output)
     except pa.ArrowException as error:
         raise ValueError(f"{path}: not a Parquet file that can be read: {error}") from error
+
+
+def _has_host(table: pq.ParquetFile, group: int, hosts: U64) -> bool:
+    """Whether a row group has a row that may be wanted: by one column of a dozen, and the one that is the smallest."""
+    batches = table.iter_batches(_BATCH, [group], [_HOST], use_threads=False)
+    return any(_may_be_wanted(host, hosts) for batch in batches for host in pc.unique(batch[_HOST]).to_pylist())
 
 
 def _matching_rows_in(
@@ -233,9 +246,9 @@ def _matching_rows_in(
 ) -> Iterator[tuple[bytes, str, Mapping[str, Any]]]:
     output.counts["index_rows"] += batch.num_rows
     places = np.arange(batch.num_rows)
-    if "url_host_name" in batch.schema.names:
+    if _HOST in batch.schema.names:
         # Hosts come sorted, so a batch has few; what is left is a small share of the index.
-        hosts = pc.dictionary_encode(batch["url_host_name"], null_encoding="encode")
+        hosts = pc.dictionary_encode(batch[_HOST], null_encoding="encode")
         pass_host = np.array([_may_be_wanted(host, wanted.hosts) for host in hosts.dictionary.to_pylist()], bool)
         places = places[pass_host[hosts.indices.to_numpy(zero_copy_only=False)]]
         output.counts["index_rows_of_other_hosts"] += batch.num_rows - len(places)

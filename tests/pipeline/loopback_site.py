@@ -42,6 +42,8 @@ KINDS = {
     "pdf": (2, 2, "not_html"),
     "disguised": (2, 1, "not_html"),  # PDF under the name of HTML
     "empty": (2, 1, "empty_page"),
+    "front": (2, 2, "soft_404"),  # what is gone leads to the front page
+    "late": (2, 2, "modified_later"),  # changed in 2019
     "tls": (2, 1, "tls_failed"),  # https to a server that speaks none
     "closed": (2, 1, "connect_failed"),  # nobody listens
 }
@@ -184,6 +186,17 @@ class Site:
         if path.startswith("/new/"):
             return await self._good(host, path.removeprefix("/new"), writer, asked)
         writer.write(_head("301 Moved Permanently", [f"Location: /new{path}"], 0))
+        return True
+
+    async def _front(self, host, path, writer, asked):
+        if path == "/":
+            return await self._good(host, "/0.html", writer, asked)
+        writer.write(_head("302 Found", ["Location: /"], 0))
+        return True
+
+    async def _late(self, host, path, writer, asked):
+        page = page_of(host, path)
+        writer.write(_head("200 OK", [HTML, "Last-Modified: Tue, 01 Jan 2019 00:00:00 GMT"], len(page)) + page)
         return True
 
     async def _busy(self, host, path, writer, asked):

@@ -19,16 +19,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 
 import fastwarc
+import loopback_site
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import webs
 from warcio.archiveiterator import ArchiveIterator
+from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
 from pipeline import commoncrawl, crawl_index, packed, pages, ranges, storage, warc
 from pipeline.commoncrawl_settings import CommonCrawlSettings
 from pipeline.corpus import build_corpus
+from pipeline.fetch_settings import FetchSettings
 from pipeline.inputs import Inputs
 from pipeline.parts import run_stage
 from pipeline.stage import Stage, StageError, numbered
@@ -638,6 +642,60 @@ def test_an_outage_is_no_verdict(tmp_path):
             take(tmp_path / "work", links, settings)
 
 
+def wide_index(path, hosts, rows_of_each):
+    """An index whose row groups hold one host each, and whose columns are long enough to be read one by one."""
+    random = np.random.default_rng(7)
+    with pq.ParquetWriter(path, INDEX) as writer:
+        for host in range(hosts):
+            name = f"host{host:02d}.example.org"
+            digests = [b32encode(random.bytes(20)).decode() for _ in range(rows_of_each)]
+            found = [f"http://{name}/{digest}" for digest in digests]
+            columns = {
+                "url_surtkey": found,
+                "url": found,
+                "url_host_name": [name] * rows_of_each,
+                "fetch_time": random.integers(1_400_000_000_000, 1_500_000_000_000, rows_of_each),
+                "fetch_status": [200] * rows_of_each,
+                "content_digest": digests,
+                "content_mime_type": ["text/html"] * rows_of_each,
+                "content_mime_detected": ["text/html"] * rows_of_each,
+                "content_truncated": [None] * rows_of_each,
+                "warc_filename": ["a.warc.gz"] * rows_of_each,
+                "warc_record_offset": random.integers(0, 2**31, rows_of_each),
+                "warc_record_length": [1000] * rows_of_each,
+            }
+            writer.write_table(pa.table([pa.array(columns[n], INDEX.field(n).type) for n in INDEX.names], INDEX))
+    return found[0]
+
+
+def test_of_row_groups_without_a_wanted_host_only_the_hosts_are_read(tmp_path):
+    (tmp_path / "crawl").mkdir()
+    path = tmp_path / "crawl" / "wide.parquet"
+    url = wide_index(path, 12, 30_000)
+    with serve(tmp_path / "crawl") as server:
+        settings = CommonCrawlSettings(index=(f"{server.prefix}wide.parquet",), prefix=server.prefix, **FAST)
+        manifest = write_links(tmp_path / "work", {link_key(url): (url, 1_450_000_000)})
+        index = commoncrawl.index_stage(settings, crawl_index.find_index(settings), str(tmp_path / "work"), manifest)
+        counts = run_stage(index, (), 0).tally.counts
+        log = [wanted.removeprefix("bytes=").split("-") for _, wanted, _ in server.log]
+    asked = sum(int(end) - int(start) + 1 for start, end in log)
+    assert counts["index_rows"] == 12 * 30_000
+    assert counts["index_rows_of_other_hosts"] == 11 * 30_000
+    assert len(log) < 12 + 20
+    assert asked < path.stat().st_size / 2
+
+
+def test_a_large_index_has_few_parts(tmp_path):
+    manifest = write_links(tmp_path, two_pages(tmp_path)[1])
+    found = [storage.Found(f"{n:05d}.parquet", 1, 0.0) for n in range(15_000)]
+    settings = CommonCrawlSettings(index=("x",), rounds=2)
+    parts = commoncrawl.index_stage(settings, found, str(tmp_path), manifest).parts
+    assert len(parts) == 2 * 512
+    for half in (parts[:512], parts[512:]):
+        assert [path for part in half for path in part.inputs] == [entry.path for entry in found]
+    assert max(len(part.inputs) for part in parts) == 30
+
+
 def test_lists_of_index_files(tmp_path):
     names = ["cc-index/crawl=1/subset=warc/a.parquet", "cc-index/crawl=1/subset=robotstxt/b.parquet"]
     (tmp_path / "cc-index-table.paths.gz").write_bytes(gzip.compress("\n".join(names).encode()))
@@ -740,6 +798,48 @@ def test_a_build_takes_its_pages_from_common_crawl(world, tmp_path):
     assert {key: page["captured_utc"] for key, page in pages.items()} == best
     assert len(pages) > 200
     assert manifest.stages["shards"].passed > 150
+
+
+def run_until_pages(stage):
+    if stage.name == "documents":
+        raise InterruptedError
+    return run_stage(stage, (), 0)
+
+
+def test_common_crawl_has_what_the_live_web_lost(tmp_path):
+    crawl = Crawl(tmp_path / "crawl")
+    posted = 1_400_000_000
+    with loopback_site.running(tmp_path / "log") as port:
+        wanted = [t for t in loopback_site.targets(port) if t.kind in ("front", "late", "missing", "moved")]
+        for target in wanted:
+            html = f"<html><body><p>{target.url} as it was.".encode()
+            head = StatusAndHeaders("200 OK", [("Content-Type", "text/html")], protocol="HTTP/1.1")
+            writer = WARCWriter(io.BytesIO())
+            made = writer.create_warc_record(target.url, "response", io.BytesIO(html), http_headers=head)
+            crawl.add(CRAWLS[1], 0, made, posted + 86_400)
+        crawl.write()
+        crawl.write_index(tmp_path / "index", 1)
+        posts = [
+            {"url": t.url, "created_utc": posted, "score": 5, "id": f"{n:x}", "subreddit": "a", "title": "t"}
+            for n, t in enumerate(wanted)
+        ]
+        webs.write_posts(tmp_path / "posts.ndjson.zst", [json.dumps(post).encode() for post in posts])
+        fetch = FetchSettings("crawl@example.org", delay=0.01, ports=(), allow_private=True, years=2.0)
+        settings = CommonCrawlSettings(
+            index=(f"{tmp_path}/index/*",), prefix=f"{tmp_path}/crawl/", only_when="missing", **FAST
+        )
+        inputs = Inputs.find([str(tmp_path / "posts.ndjson.zst")], [], fetch, settings)
+        with pytest.raises(InterruptedError):
+            build_corpus(webs.SETTINGS, inputs, str(tmp_path / "work"), run_until_pages)
+    fetched = {
+        row["key"]: row["verdict"]
+        for path in (tmp_path / "work" / "fetch").glob("*.captures.parquet")
+        for row in pq.read_table(path).to_pylist()
+    }
+    assert fetched == {link_key(canonicalize(t.url)): t.verdict for t in wanted}
+    assert set(fetched.values()) >= {"", Reason.SOFT_404, Reason.MODIFIED_LATER, Reason.HTTP_STATUS}
+    taken = {key: page["archive"].rsplit("/", 2)[1] for key, page in pages_of(tmp_path / "work").items()}
+    assert taken == {key: "commoncrawl" if verdict else "fetch" for key, verdict in fetched.items()}
 
 
 def test_common_crawl_as_a_fallback_for_what_the_archives_lack(world, tmp_path):
