@@ -6,7 +6,7 @@ from typing import Final
 from schemas.records import Reason
 
 WORDS: Final[Mapping[Reason, str]] = {
-    Reason.BAD_LINE: "not a post: no JSON, or a field of a type that no dump has",
+    Reason.BAD_LINE: "not a record: no JSON, or a field is missing or of a wrong type",
     Reason.BAD_URL: "not an absolute http or https URL",
     Reason.SELF_POST: "a text post, or a link to comments on Reddit",
     Reason.OVER_18: "marked as not safe for work",
@@ -15,6 +15,7 @@ WORDS: Final[Mapping[Reason, str]] = {
     Reason.BLOCKED_DOMAIN: "domain on the block list",
     Reason.BLOCKED_FILE_TYPE: "the path ends like a file that is no page of text",
     Reason.DUPLICATE_POST: "the same post a second time",
+    Reason.DUPLICATE_ID: "another text has the same id or URL",
     Reason.BELOW_SCORE: "too little karma",
     Reason.BAD_RECORD: "damaged or malformed archive record",
     Reason.NOT_A_RESPONSE: "archive record that is no HTTP response",

@@ -11,7 +11,7 @@ class Reason(StrEnum):
     """Every way to lose a record. A value is part of the stored tables: never rename one, only add."""
 
     # posts: one submission (one line of a dump) is refused
-    BAD_LINE = "bad_line"  # not JSON, or a field has a type that no Reddit dump ever had
+    BAD_LINE = "bad_line"  # not JSON, or a field has a type that no Reddit dump ever had; a text that is none
     BAD_URL = "bad_url"  # not an absolute http(s) URL by the WHATWG URL standard
     SELF_POST = "self_post"
     OVER_18 = "over_18"
@@ -22,6 +22,8 @@ class Reason(StrEnum):
     DUPLICATE_POST = "duplicate_post"  # the same post id again, for example from two overlapping dumps
     # links: one URL with all its posts is refused
     BELOW_SCORE = "below_score"
+    # documents: of texts that are given with an id or URL of their own
+    DUPLICATE_ID = "duplicate_id"  # another text of the same id or URL is kept
     # captures: one record of a web archive can't be a page of any link
     BAD_RECORD = "bad_record"
     NOT_A_RESPONSE = "not_a_response"  # warcinfo, request, metadata, revisit, dns:, ...
