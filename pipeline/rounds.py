@@ -5,8 +5,8 @@ round r for part p, and may be empty. So a part reads just its own batches of ea
 ever have to fit into memory.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +16,7 @@ import pyarrow as pa
 from pipeline import packed, storage
 
 _ROUND = 200_000  # rows held in memory
+_ROUND_BYTES = 32 * 2**20  # of their text and keys: a few long texts end a round too
 
 
 class RoundWriter:
@@ -26,11 +27,13 @@ class RoundWriter:
         self._schema = schema
         self._parts = parts
         self._rows: list[tuple[Any, ...]] = []
+        self._bytes = 0
 
     def add(self, *values: Any) -> None:
         """Append one row, values in the order of the schema."""
         self._rows.append(values)
-        if len(self._rows) >= _ROUND:
+        self._bytes += sum(len(value) for value in values if isinstance(value, (str, bytes)))
+        if len(self._rows) >= _ROUND or self._bytes >= _ROUND_BYTES:
             self.flush()
 
     def flush(self) -> None:
@@ -46,6 +49,7 @@ class RoundWriter:
         for start, end in pairwise(bounds):
             self._writer.write_batch(batch.slice(start, end - start))
         self._rows.clear()
+        self._bytes = 0
 
 
 @contextmanager
@@ -58,8 +62,14 @@ def open_rounds(sink: storage.HashingSink, schema: pa.Schema, parts: int) -> Ite
         rows.flush()
 
 
-def read_part(path: str, ordinal: int, parts: int) -> Iterator[pa.RecordBatch]:
-    """What a file of rounds holds for one part."""
-    with storage.open_binary(path) as stream, pa.ipc.open_file(stream) as reader:
+def read_part(path: str, ordinal: int, parts: int, columns: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
+    """What a file of rounds holds for one part: these columns, in the order of the file, or all."""
+    with storage.open_binary(path) as stream, ExitStack() as readers:
+        reader = readers.enter_context(pa.ipc.open_file(stream))
+        if columns:
+            chosen = [index for index, name in enumerate(reader.schema.names) if name in columns]
+            reader = readers.enter_context(
+                pa.ipc.open_file(stream, options=pa.ipc.IpcReadOptions(included_fields=chosen))
+            )
         for number in range(ordinal, reader.num_record_batches, parts):
             yield reader.get_batch(number)
