@@ -22,6 +22,8 @@ COMMANDS: Final = {
     "why": "tell what became of one URL, and why",
     "verify": "check every file of a corpus against its manifest",
     "report": "write the HTML report of a build",
+    "reextract": "extract the pages of a build again with other settings, and tell what changes",
+    "changes": "tell what changed from one build or re-extraction to another",
     "demo": "build a small corpus from the shipped pages and train a tiny GPT-2 on it",
 }
 
@@ -65,7 +67,10 @@ def run_job(command: str, args: Sequence[str], prog: str) -> int:
     from jobs.config import parse
 
     job = importlib.import_module(f"jobs.{command}")
-    config = parse(getattr(job, f"{command.capitalize()}Config"), command, args, prog)
+    config_class = getattr(job, f"{command.capitalize()}Config")
+    config = parse(config_class, command, args, prog)
+    if defaults_for := getattr(job, "defaults_for", None):  # a job whose defaults depend on other flags
+        config = parse(defaults_for(config), command, args, prog)
     status: int = job.run(config)
     return status
 

@@ -11,7 +11,13 @@ from jobs.cli import COMMANDS
 from jobs.config import parse
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ["README.md", "ARCHITECTURE.md", "docs/benchmarks.md", "examples/miniweb/README.md"]
+DOCUMENTS = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "docs/benchmarks.md",
+    "docs/re-extraction.md",
+    "examples/miniweb/README.md",
+]
 
 
 def code_blocks(name):
