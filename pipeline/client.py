@@ -1,8 +1,8 @@
 """Fetch one URL over HTTP as a polite crawler does: robots.txt, pauses, deadlines, limits, a Reason for each failure.
 
 The client is what paces: every request (pages, robots.txt, redirects, repetitions) passes the gate of its host, so no
-caller can be impolite by accident. A connection serves one request: a polite crawler comes back to a host too late to
-reuse one, and open files stay below the concurrency.
+caller can be impolite by accident; pace.py keeps the gates of all processes of a machine in step. A connection serves
+one request: a polite crawler comes back to a host too late to reuse one, and open files stay below the concurrency.
 """
 
 import asyncio
@@ -39,6 +39,7 @@ from pipeline.outcome import (
     resolve,
     response_head,
 )
+from pipeline.pace import Pace
 from pipeline.robots import MAX_BYTES, MAX_REDIRECTS, RobotsCache, RobotsReply
 from schemas.records import Reason
 
@@ -94,12 +95,19 @@ class Client:
         settings: how.
         resolver: in place of the system's, for tests. Its answers are checked like the system's.
         trusted: addresses that count as public, for tests.
+        pace: what the other processes of this machine know of the hosts; without it each keeps a pace of its own.
     """
 
     def __init__(
-        self, settings: FetchSettings, *, resolver: AbstractResolver | None = None, trusted: Collection[str] = ()
+        self,
+        settings: FetchSettings,
+        *,
+        resolver: AbstractResolver | None = None,
+        trusted: Collection[str] = (),
+        pace: Pace | None = None,
     ) -> None:
         self.settings = settings
+        self._pace = pace
         self.robots = RobotsCache(self._fetch_robots)
         self._inner = resolver
         self._trusted = frozenset(trusted)
@@ -228,14 +236,15 @@ class Client:
             host = self._host(name)
             if page:
                 host.delay = delay
-            async with self._turn(host):
+            async with self._turn(name, host):
                 outcome = await self._ask(url, page=page)
+                if outcome.retry_after is not None:
+                    host.not_before = time.monotonic() + min(outcome.retry_after, settings.max_delay)
             outcome.robots = robots
             outcome.requests = attempt + 1
             pause = settings.backoff * 2**attempt
             if outcome.retry_after is not None:
                 pause = max(pause, outcome.retry_after)
-                host.not_before = time.monotonic() + min(outcome.retry_after, settings.max_delay)
             if not outcome.transient or attempt >= settings.retries or pause > settings.max_delay:
                 return outcome
             await asyncio.sleep(pause)
@@ -251,7 +260,7 @@ class Client:
         return host
 
     @asynccontextmanager
-    async def _turn(self, host: _Host) -> AsyncIterator[None]:
+    async def _turn(self, name: str, host: _Host) -> AsyncIterator[None]:
         """A moment at which `host` and the crawler as a whole have room for a request."""
         host.users += 1
         try:
@@ -260,9 +269,13 @@ class Client:
                     while (left := host.wait()) > 0:
                         await asyncio.sleep(left)
                     await self._slots.acquire()
-                    if host.wait() <= 0:
+                    left = host.wait()
+                    if left <= 0 and self._pace is not None:
+                        left = self._pace.take(name, host.delay)
+                    if left <= 0:
                         break
                     self._slots.release()
+                    await asyncio.sleep(left)
                 host.last = time.monotonic()
                 try:
                     yield
@@ -270,6 +283,8 @@ class Client:
                     self._slots.release()
                     if self.settings.per_host == 1:  # then no answer under way shortens the pause that the server sees
                         host.last = time.monotonic()
+                    if self._pace is not None:
+                        self._pace.free(name, host.wait())
         finally:
             host.users -= 1
 

@@ -1,12 +1,13 @@
 """The stage `fetch`: links to our own web archives, one URL after the other on each host and many hosts at a time.
 
-The links are shuffled by registered domain, so that all of a site is in one part and one process paces it. A part
-writes `NNNNN.warc.gz` and the table `NNNNN.captures.parquet` with one row for each of its links, failures included; the
-stage `pages` takes them as it takes other archives. What the web answers is no pure function of anything: a part that
-is run again after its receipt was lost may get other pages.
+The links are shuffled by registered domain, so that all of a site is in one part; redirects may lead from one part to
+the sites of another. A part writes `NNNNN.warc.gz` and the table `NNNNN.captures.parquet` with one row for each of its
+links, failures included; the stage `pages` takes them as it takes other archives. What the web answers is no pure
+function of anything: a part that is run again after its receipt was lost may get other pages.
 """
 
 import asyncio
+import os
 import tempfile
 import time
 from collections import Counter
@@ -27,6 +28,7 @@ from pipeline.fetch_settings import FetchSettings
 from pipeline.frontier import BREAKER, Frontier, Turn
 from pipeline.http_payload import HttpMessage, decode_body, media_type
 from pipeline.outcome import Outcome
+from pipeline.pace import FILE, Pace
 from pipeline.spool import Entry, Spool
 from pipeline.stage import Part, PartOutput
 from pipeline.warc_writer import Exchange, Original
@@ -315,20 +317,27 @@ def run(plan: Plan, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> 
     targets = targets_of(packed.gather(blocks, _RECORD), plan.links)
     spool.sweep(plan.folder, plan.fingerprint)
     with ExitStack() as stack:
+        pace = None
         if storage.is_local(plan.folder):
+            longest = max(plan.settings.delay, plan.settings.max_delay)
+            os.makedirs(plan.folder, exist_ok=True)
+            pace = Pace(storage.join(plan.folder, FILE), longest, alone=plan.settings.per_host == 1)
+            stack.callback(pace.close)
             place = storage.join(plan.folder, spool.PREFIX + part.name)
         else:
             place = stack.enter_context(tempfile.TemporaryDirectory())
         spooled = stack.enter_context(Spool(place, plan.fingerprint))
         recorder = Recorder(spooled, plan.settings, plan.max_page_bytes)
         if len(recorder.entries) < len(targets):
-            output.counts["fetched_bytes"] = uvloop.run(_crawl(targets, plan.settings, recorder, spooled))
+            output.counts["fetched_bytes"] = uvloop.run(_crawl(targets, plan.settings, recorder, spooled, pace))
         _publish(part, output, targets, recorder.entries, spooled)
 
 
-async def _crawl(targets: Sequence[Target], settings: FetchSettings, recorder: Recorder, spooled: Spool) -> int:
+async def _crawl(
+    targets: Sequence[Target], settings: FetchSettings, recorder: Recorder, spooled: Spool, pace: Pace | None
+) -> int:
     crawl = Crawl(targets, settings, recorder, spooled)
-    async with Client(settings) as client:
+    async with Client(settings, pace=pace) as client:
         await crawl.run(client)
     return crawl.bytes
 

@@ -44,6 +44,8 @@ KINDS = {
     "empty": (2, 1, "empty_page"),
     "front": (2, 2, "soft_404"),  # what is gone leads to the front page
     "late": (2, 2, "modified_later"),  # changed in 2019
+    "away": (6, 2, ""),  # redirects to the hub
+    "hub": (1, 2, ""),
     "tls": (2, 1, "tls_failed"),  # https to a server that speaks none
     "closed": (2, 1, "connect_failed"),  # nobody listens
 }
@@ -187,6 +189,18 @@ class Site:
             return await self._good(host, path.removeprefix("/new"), writer, asked)
         writer.write(_head("301 Moved Permanently", [f"Location: /new{path}"], 0))
         return True
+
+    async def _away(self, host, path, writer, asked):
+        hub = next(other.address for other in hosts() if other.kind == "hub")
+        port = writer.get_extra_info("sockname")[1]
+        writer.write(_head("302 Found", [f"Location: http://{hub}:{port}/away/{host.address}{path}"], 0))
+        return True
+
+    async def _hub(self, host, path, writer, asked):
+        if path.startswith("/away/"):
+            _, _, address, name = path.split("/")
+            return await self._good(self._hosts[address], f"/{name}", writer, asked)
+        return await self._good(host, path, writer, asked)
 
     async def _front(self, host, path, writer, asked):
         if path == "/":

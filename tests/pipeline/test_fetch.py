@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import loopback_site
@@ -74,17 +75,22 @@ def fetch_stage(work, settings=SETTINGS, parts=PARTS):
     )
 
 
-def run_stage(stage):
-    """Without an engine: all parts that are not done, one after the other."""
+def run_part(stage, part):
+    """What an engine does with one part."""
     blocks = [
         block
         for source in stage.shuffle.sources
-        for block in emit_blocks(stage.shuffle, frozenset(range(PARTS)), source)
+        for ordinal, block in emit_blocks(stage.shuffle, frozenset([part.ordinal]), source)
     ]
+    run_shuffled_part(stage, (part.ordinal, blocks))
+
+
+def run_stage(stage):
+    """Without an engine: all parts that are not done, one after the other."""
     done = receipts_of(stage)
     for part in stage.parts:
         if part.name not in done:
-            run_shuffled_part(stage, (part.ordinal, [block for ordinal, block in blocks if ordinal == part.ordinal]))
+            run_part(stage, part)
     return complete(stage)
 
 
@@ -249,6 +255,49 @@ def test_spools_are_gone_when_the_receipts_are_there(crawl):
     assert list((work / "fetch").glob(f"{PREFIX}*"))
     sweep(stage.folder, stage.fingerprint)
     assert not list((work / "fetch").glob(f"{PREFIX}*"))
+
+
+ONE_PART = """
+import sys, test_fetch
+if __name__ == "__main__":
+    stage = test_fetch.fetch_stage(sys.argv[1])
+    print("ready", flush=True)
+    sys.stdin.readline()
+    test_fetch.run_part(stage, stage.parts[int(sys.argv[2])])
+"""
+
+
+def test_processes_whose_links_lead_to_one_host_share_its_pace(tmp_path):
+    script = tmp_path / "part.py"
+    script.write_text(ONE_PART)
+    environment = os.environ | {"PYTHONPATH": os.path.dirname(__file__)}
+    with loopback_site.running(tmp_path / "log") as port:
+        hosts = [host.address for host in loopback_site.hosts() if host.kind == "away"]
+        write_links(
+            tmp_path / "0.links.parquet", [f"http://{host}:{port}/{n}.html" for host in hosts for n in range(8)]
+        )
+        running = []
+        for number in range(PARTS):
+            command = [sys.executable, str(script), str(tmp_path), str(number)]
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment}
+            running.append(subprocess.Popen(command, **pipes))
+        for process in running:
+            assert process.stdout.readline() == "ready\n"
+        for process in running:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        for process in running:
+            process.communicate()
+            assert process.returncode == 0
+    rows = rows_of(tmp_path)
+    assert {row["verdict"] for row in rows.values()} == {""}
+    part_of = {urls.host_of(url): row["archive"] for url, row in rows.items()}
+    asked = [request for request in loopback_site.requests(tmp_path / "log") if request.path.startswith("/away/")]
+    assert len(asked) == len(rows) == 8 * len(hosts)
+    for one, two in pairwise(asked):
+        assert two.time - one.time >= DELAY * 0.99
+    turns = [part_of[request.path.split("/")[2]] for request in asked]
+    assert sum(one != two for one, two in pairwise(turns)) > 3  # both were at it at once
 
 
 KILLED = """

@@ -1,0 +1,71 @@
+"""Pace, seen from two processes' sides: two openings of one file in one process share no lock, so a child holds it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from pipeline.pace import Pace
+
+CHILD = """
+import sys
+from pipeline.pace import Pace
+pace = Pace(sys.argv[1], 60.0, alone=sys.argv[2] == "alone")
+print(pace.take("a.example", 0.2), flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def child(tmp_path):
+    """Starts a process that takes a.example's turn and keeps it."""
+    started = []
+
+    def start(alone):
+        command = [sys.executable, "-c", CHILD, str(tmp_path / "pace"), "alone" if alone else ""]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        started.append(subprocess.Popen(command, **pipes, cwd=os.path.dirname(__file__) + "/../.."))
+        assert started[-1].stdout.readline() == "0.0\n"
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_what_another_process_took_is_not_free_before_its_time(tmp_path, child, alone):
+    other = child(alone)
+    pace = Pace(str(tmp_path / "pace"), 60.0, alone)
+    assert pace.take("b.example", 0.2) == 0
+    taken = time.monotonic()
+    left = pace.take("a.example", 0.2)
+    if alone:  # it is asking, however long ago it began
+        time.sleep(0.3)
+        assert pace.take("a.example", 0.2) > 0
+        other.send_signal(signal.SIGKILL)
+        other.wait()
+    else:
+        assert 0 < left <= 0.2
+        time.sleep(left)
+    assert pace.take("a.example", 0.2) == 0
+    assert time.monotonic() - taken < 5
+    pace.free("a.example", 0.5)
+    assert 0.4 < pace.take("a.example", 0.2) <= 0.5
+    pace.free("b.example", 0.0)
+    pace.close()
+
+
+def test_a_moment_of_before_a_restart_of_the_machine_does_not_count(tmp_path):
+    pace = Pace(str(tmp_path / "pace"), 3600.0, alone=True)
+    assert pace.take("a.example", 3000.0) == 0
+    pace.free("a.example", 3000.0)
+    pace.close()
+    pace = Pace(str(tmp_path / "pace"), 60.0, alone=True)
+    assert pace.take("a.example", 1.0) == 0
+    assert 0 < pace.take("a.example", 1.0) <= 1.0
+    pace.close()
