@@ -1,4 +1,4 @@
-"""`webtext build`: Reddit submissions or URL lists in, GPT-2 token shards out."""
+"""`webtext build`: Reddit submissions, URL lists or texts in, GPT-2 token shards out."""
 
 import os
 from dataclasses import asdict, dataclass, field
@@ -11,6 +11,7 @@ from jobs.config import UsageError
 from pipeline.commoncrawl_settings import CommonCrawlSettings
 from pipeline.fetch_settings import FetchSettings
 from pipeline.settings import CorpusSettings
+from pipeline.text_settings import TextFields
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,11 @@ class BuildConfig:
     """Plain URL lists, one URL a line: paths or glob patterns."""
     warcs: tuple[str, ...] = ()
     """Web archives to take the pages from: paths or glob patterns."""
+    documents: tuple[str, ...] = ()
+    """Texts that you have, instead of all the other inputs: JSON lines, Parquet or plain text files, plain or
+    compressed: paths or glob patterns."""
+    fields: TextFields = field(default_factory=TextFields)
+    """Where the records of --documents have what."""
     fetch: FetchFlags = field(default_factory=FetchFlags)
     """Ask the live web."""
     commoncrawl: CommonCrawlSettings = field(default_factory=CommonCrawlSettings)
@@ -60,10 +66,28 @@ class BuildConfig:
 
     def __post_init__(self) -> None:
         """Refuse what no build can start from."""
-        if not self.submissions and not self.urls:
-            raise ValueError("no links to start from: give --submissions or --urls")
+        if self.documents:
+            self._refuse_links()
+        elif not self.submissions and not self.urls:
+            raise ValueError("nothing to start from: give --submissions or --urls, or --documents")
+        elif self.fields != TextFields():
+            raise ValueError("flags --fields.* are given, but not --documents, whose records have these fields")
         if self.workers < 0:
             raise ValueError(f"--workers is {self.workers}, expected 0 (one per core) or more")
+
+    def _refuse_links(self) -> None:
+        others = {
+            "--submissions": self.submissions,
+            "--urls": self.urls,
+            "--warcs": self.warcs,
+            "--fetch.contact": self.fetch.contact,
+            "--commoncrawl.index": self.commoncrawl.index,
+        }
+        if given := [flag for flag, value in others.items() if value]:
+            raise ValueError(
+                f"--documents is given with {' and '.join(given)}: a build starts either from texts or from links; "
+                "make two builds, each with a --work of its own"
+            )
 
 
 def run(config: BuildConfig) -> int:
@@ -83,13 +107,15 @@ def run(config: BuildConfig) -> int:
     from pipeline import storage
     from pipeline.corpus import CORPUS, build_corpus
     from pipeline.health import warnings
-    from pipeline.inputs import Inputs
+    from pipeline.inputs import Inputs, TextInputs
     from pipeline.parts import run_stage
     from pipeline.report import read_months
     from pipeline.stage import StageError
 
     crawl = config.commoncrawl if config.commoncrawl.index else None
     inputs = Inputs.find([*config.submissions, *config.urls], config.warcs, config.fetch.settings(), crawl)
+    if config.documents:
+        inputs = Inputs((), (), texts=TextInputs.find(config.documents, config.fields))
     workers = config.workers or len(os.sched_getaffinity(0))
     try:
         manifest = build_corpus(

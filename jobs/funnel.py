@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.funnel import funnel_rows
 from pipeline.reasons import WORDS
-from pipeline.report import funnel_rows
 from schemas.manifest import CorpusManifest
 
 

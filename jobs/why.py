@@ -16,6 +16,9 @@ if TYPE_CHECKING:  # loaded when the job runs: pyarrow and the rest of the pipel
     from pipeline.story import Capture, Post, Story
 
 
+_OPEN = ("undecided", "not_linked", "not_given")
+
+
 @dataclass(frozen=True)
 class WhyConfig:
     """Tell what became of URLs: posts, captures, extraction, copies, place in the corpus, and the verdict.
@@ -24,7 +27,7 @@ class WhyConfig:
     """
 
     urls: tyro.conf.Positional[tuple[str, ...]]
-    """URLs in any spelling."""
+    """URLs in any spelling; of a build from texts also their ids."""
     work: str
     """Folder of the build, as given to `webtext build`."""
     json: bool = False
@@ -67,6 +70,7 @@ def _render(story: "Story") -> Table:
     if story.posts:
         grid.add_row("posts", _posts(story.posts))
     _refusals(grid, "posts", story)
+    _refusals(grid, "texts", story)
     if story.link:
         rule = "the best post counts" if story.link.rule == "per-post" else "all posts count together"
         grid.add_row("link", f"score {story.link.score}: {rule}, at least {story.link.threshold} wanted")
@@ -91,7 +95,7 @@ def _render(story: "Story") -> Table:
         grid.add_row(
             "corpus", f"{place.shard}, row {place.row:,}, {place.tokens:,} tokens from token {place.offset:,} on"
         )
-    colour = {"kept": "green", "undecided": "yellow", "not_linked": "yellow"}.get(story.verdict, "red")
+    colour = "green" if story.verdict == "kept" else "yellow" if story.verdict in _OPEN else "red"
     grid.add_row("verdict", Text.assemble((story.verdict, f"bold {colour}"), f"  {story.explanation}"))
     return grid
 

@@ -4,12 +4,12 @@ Each stage reads the files of the stages before it and writes its own folder und
 is skipped, so the same command continues a build that was stopped in any way.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from importlib.metadata import version
 
-from pipeline import commoncrawl, dedup, documents, pages, posts, shards, spool, storage
+from pipeline import commoncrawl, dedup, documents, pages, posts, shards, spool, storage, text_documents, texts
 from pipeline.inputs import Inputs, claim, identities, versions
 from pipeline.settings import CorpusSettings
 from pipeline.stage import Shuffle, Stage, numbered
@@ -42,14 +42,13 @@ def build_corpus(settings: CorpusSettings, inputs: Inputs, work: str, run: RunSt
     with storage.lock(work):
         claim(work, settings, inputs)
         done: dict[str, StageManifest] = {}
-        for make in (
-            *(_posts, _links),
-            *(_fetch, _captures, _index, _commoncrawl, _pages),
-            *(_documents, _candidates, _clusters, _shards),
-        ):
+        for make in _FROM_TEXTS if inputs.texts else _FROM_LINKS:
             if stage := make(settings, inputs, work, done):
                 done[stage.name] = run(stage)
                 spool.sweep(stage.folder, stage.fingerprint)
+        done |= dedup.find_copies(settings, work, done["documents"], run)
+        shard_stage = _shards(settings, work, done)
+        done[shard_stage.name] = run(shard_stage)
         manifest = corpus_manifest(settings, inputs, done)
         storage.publish_bytes(storage.join(work, CORPUS, CORPUS_MANIFEST), manifest.to_json())
         return manifest
@@ -201,44 +200,46 @@ def _documents(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) 
     )
 
 
-def _candidates(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> Stage:
-    """Pairs of documents that share a band of their signatures."""
-    texts = _paths(work, done, "documents", ".documents.parquet")
-    records = done["documents"].tally.rows * dedup.RECORDS_PER_DOCUMENT
+def _texts(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> Stage:
+    """Instead of all the above: texts that a person has, sorted into hash ranges of their URLs or ids."""
+    plan, files = _text_plan(settings, inputs)
     return Stage(
-        name="candidates",
-        folder=storage.join(work, "candidates"),
-        settings={},
-        inputs=[done["documents"].digest()],
-        parts=numbered([()] * settings.parts),
-        run=dedup.find_candidates,
-        unit="band hashes",
-        shuffle=Shuffle(
-            sources=numbered([path] for path in texts),
-            emit=partial(dedup.emit, settings.parts),
-            bytes=records * dedup.RECORD_BYTES,
-        ),
-        expects={"taken": records},
+        name="texts",
+        folder=storage.join(work, "texts"),
+        settings=asdict(plan),
+        inputs=identities(files),
+        parts=numbered(texts.groups(files)),
+        run=partial(texts.read, plan),
+        unit="records",
     )
 
 
-def _clusters(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> Stage:
-    """One task: verify the pairs, find clusters, keep one document of each, choose the validation split."""
-    edges = _paths(work, done, "candidates", ".edges.parquet")
-    texts = _paths(work, done, "documents", ".documents.parquet")
+def _text_documents(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> Stage:
+    """Each hash range: one text of each URL or id, its language, tokens, signature."""
+    plan, _ = _text_plan(settings, inputs)
     return Stage(
-        name="clusters",
-        folder=storage.join(work, "clusters"),
-        settings={**asdict(settings.dedup), **asdict(settings.shards)},
-        inputs=[done["documents"].digest(), done["candidates"].digest()],
-        parts=numbered([[*edges, *texts]]),
-        run=partial(dedup.decide, settings.dedup, settings.shards),
-        unit="documents",
-        expects={"taken": done["documents"].tally.rows},
+        name="documents",
+        folder=storage.join(work, "documents"),
+        settings=asdict(settings.extract),
+        inputs=[done["texts"].digest()],
+        parts=numbered([_paths(work, done, "texts", ".texts.arrow")] * settings.parts),
+        run=partial(text_documents.run, settings.extract, plan),
+        unit="texts",
+        expects={"taken": done["texts"].tally.rows},
     )
 
 
-def _shards(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> Stage:
+def _text_plan(settings: CorpusSettings, inputs: Inputs) -> tuple[texts.Plan, Sequence[storage.Found]]:
+    assert inputs.texts
+    files = inputs.texts.files
+    return texts.Plan(inputs.texts.fields, inputs.texts.base, settings.parts, texts.share(files, settings.parts)), files
+
+
+_FROM_LINKS = (_posts, _links, _fetch, _captures, _index, _commoncrawl, _pages, _documents)
+_FROM_TEXTS = (_texts, _text_documents)
+
+
+def _shards(settings: CorpusSettings, work: str, done: Done) -> Stage:
     """The kept documents as Arrow token shards and as text."""
     clusters = done["clusters"]
     counts = {name: clusters.tally.counts.get(name, 0) for name in _SHARD_COUNTS}
@@ -268,6 +269,7 @@ def _paths(work: str, done: Done, stage: str, ending: str) -> list[str]:
 
 
 FLOW = ("posts", "links", "pages", "documents", "clusters", "shards")  # the stages that a link passes, in order
+TEXT_FLOW = ("texts", "documents", "clusters", "shards")  # and those that a given text passes
 
 
 def corpus_manifest(settings: CorpusSettings, inputs: Inputs, done: Done) -> CorpusManifest:
@@ -276,16 +278,18 @@ def corpus_manifest(settings: CorpusSettings, inputs: Inputs, done: Done) -> Cor
     The ledgers of the stages that a link passes are content. Those of the captures and candidates count archive
     records and hashes, which may differ when the same pages come in other files, so they are told with the build.
     """
+    flow = TEXT_FLOW if inputs.texts else FLOW
     return CorpusManifest(
         config=asdict(settings),
-        stages={name: done[name].tally for name in FLOW},
+        stages={name: done[name].tally for name in flow},
         shards=tuple(_token_shard(receipt) for receipt in done[shards.STAGE].receipts),
         texts=tuple(done[shards.STAGE].named(shards.TEXT)),
         build={
             "libraries": versions(),
             "submissions": [found.path for found in inputs.submissions],
             "archives": [found.path for found in inputs.archives],
-            "stages": [{"stage": name, **asdict(done[name].tally)} for name in done if name not in FLOW],
+            **({"documents": [found.path for found in inputs.texts.files]} if inputs.texts else {}),
+            "stages": [{"stage": name, **asdict(done[name].tally)} for name in done if name not in flow],
         },
     )
 

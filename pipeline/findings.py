@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,8 @@ from schemas.records import Reason
 
 # Stored URLs are canonical (pipeline.urls), so a pattern is enough; on 8 million it is a minute faster than a parser.
 _HOST = r"^https?://(?:[^/?#@]*@)?(?:www\.)?(?P<host>\[[^\]]*\]|[^/:?#]+)"
+
+NO_URL: Final = "(no URL)"  # in place of a domain
 
 Group = TypeVar("Group", str, int)
 
@@ -104,12 +106,13 @@ def kept(paths: Iterable[str], number: int) -> Kept:
     lengths: dict[int, tuple[int, int]] = {}
     for batch in _batches(paths, ["url", "token_count"]):
         counts = batch["token_count"]
-        _add(domains, pc.struct_field(pc.extract_regex(batch["url"], _HOST), "host"), counts)
+        hosts = pc.struct_field(pc.extract_regex(batch["url"], _HOST), "host")
+        _add(domains, pc.fill_null(hosts, NO_URL), counts)  # a given text may have no URL
         _add(lengths, pa.array(np.frexp(counts.to_numpy().astype(np.float64))[1]), counts)
     ranked = heapq.nsmallest(number, domains.items(), key=lambda entry: (-entry[1][0], -entry[1][1], entry[0]))
     exponents = range(min(lengths, default=0), max(lengths, default=-1) + 1)
     return Kept(
-        len(domains),
+        len(domains.keys() - {NO_URL}),
         tuple(Share(name, *counts) for name, counts in ranked),
         tuple(Share(_range(exponent), *lengths.get(exponent, (0, 0))) for exponent in exponents),
     )

@@ -9,9 +9,11 @@ from pipeline import crawl_index, storage
 from pipeline.commoncrawl_settings import CommonCrawlSettings
 from pipeline.fetch_settings import FetchSettings
 from pipeline.settings import CorpusSettings
+from pipeline.text_settings import TextFields
 from schemas.manifest import ManifestError, canonical_json, read_object
 
 CLAIM = "build.json"  # in the work directory: which build it belongs to
+TEXTS_CLAIM = "input documents"  # its entry that a build of texts has
 
 # Another version of these may give other text, other ids or other bytes.
 _LIBRARIES = (
@@ -31,6 +33,20 @@ _LIBRARIES = (
 
 
 @dataclass(frozen=True)
+class TextInputs:
+    """Files that hold the texts of documents already."""
+
+    files: tuple[storage.Found, ...]
+    base: str  # the folder that all are in, with a last slash: a plain text file is called by its path behind it
+    fields: TextFields
+
+    @classmethod
+    def find(cls, patterns: Sequence[str], fields: TextFields) -> "TextInputs":
+        """The files that these patterns name. Raises FileNotFoundError for a pattern that names none."""
+        return cls(tuple(storage.expand(patterns)), _base_of(patterns), fields)
+
+
+@dataclass(frozen=True)
 class Inputs:
     """What a build starts from: files, in order of their paths."""
 
@@ -39,6 +55,7 @@ class Inputs:
     fetch: FetchSettings | None = None  # how to ask the live web; None for not at all
     crawl: CommonCrawlSettings | None = None  # how to ask Common Crawl; None for not at all
     crawl_index: tuple[storage.Found, ...] = ()  # files of its columnar index
+    texts: TextInputs | None = None  # instead of all the others
 
     @classmethod
     def find(
@@ -51,6 +68,23 @@ class Inputs:
         """The files that these patterns name. Raises FileNotFoundError for a pattern that names none."""
         index = () if crawl is None else crawl_index.find_index(crawl)
         return cls(tuple(storage.expand(submissions)), tuple(storage.expand(archives)), fetch, crawl, index)
+
+
+def _base_of(patterns: Sequence[str]) -> str:
+    """The folders that begin all these patterns, with a last slash; "" where there is none."""
+    common: list[str] = []
+    for steps in zip(*(_fixed(pattern) for pattern in patterns), strict=False):
+        if len(set(steps)) > 1:
+            break
+        common.append(steps[0])
+    return "".join(f"{step}/" for step in common)
+
+
+def _fixed(pattern: str) -> list[str]:
+    """The folders of a pattern in front of its first wild card."""
+    *folders, _ = pattern.split("/")
+    wild = (number for number, folder in enumerate(folders) if set(folder) & set("*?["))
+    return folders[: next(wild, len(folders))]
 
 
 def identities(found: Sequence[storage.Found]) -> list[str]:
@@ -68,6 +102,7 @@ def claim(work: str, settings: CorpusSettings, inputs: Inputs) -> None:
         **_flat(asdict(settings)),
         "input submissions": identities(inputs.submissions),
         "input archives": identities(inputs.archives),
+        **({} if inputs.texts is None else _text_claim(inputs.texts)),
         **({} if inputs.fetch is None else {"input live web": True}),
         **({} if inputs.crawl is None else _crawl_claim(inputs.crawl, inputs.crawl_index)),
         **{f"library {name}": number for name, number in versions().items()},
@@ -88,6 +123,11 @@ def claim(work: str, settings: CorpusSettings, inputs: Inputs) -> None:
             f"work directory {work!r} belongs to another build: {changes}{more}. "
             "Give another --work, or delete this one"
         )
+
+
+def _text_claim(texts: TextInputs) -> dict[str, Any]:
+    fields = {name: list(choice) for name, choice in asdict(texts.fields).items()}
+    return {TEXTS_CLAIM: identities(texts.files), "input folder": texts.base, **_flat(fields, "fields.")}
 
 
 def _crawl_claim(crawl: CommonCrawlSettings, index: Sequence[storage.Found]) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from importlib import resources
 from string import Template
 from typing import Any, Final
 
-from pipeline import dedup, findings, health, markup, storage
+from pipeline import copies, findings, health, markup, storage
 from pipeline.corpus import CORPUS
 from pipeline.findings import Clusters, Example, Kept, Share
+from pipeline.funnel import FunnelRow, funnel_row, funnel_rows
 from pipeline.health import Month
 from pipeline.markup import Column
 from pipeline.reasons import WORDS
@@ -27,70 +28,11 @@ _EXAMPLES = 3  # of each reason
 _DOMAINS = 20
 _CLUSTERS = 10
 _INPUTS = 50  # listed of each kind
+_INPUT_KINDS = {"links": ("submissions", "archives"), "texts": ("documents",)}
 _SHARDS = 200  # listed
 _MONTHS = 400  # listed
 _DETAIL = 160  # characters of a detail
 _NAME = 60  # characters of the name of a configuration or of a domain
-
-
-@dataclass(frozen=True, slots=True)
-class _Words:
-    """What a stage does, for people."""
-
-    title: str
-    takes: str  # what its ledger counts
-    rows: str = ""  # what the records that pass become, where that is something else
-    lost: str = "do not go on"  # what is told of those that don't pass
-
-
-_STAGES: Final[Mapping[str, _Words]] = {
-    "posts": _Words("Read the posts", "lines", "posts"),
-    "links": _Words("Merge posts into links", "posts", "links"),
-    "fetch": _Words("Ask the live web", "links", "captures", "brought no page"),
-    "captures": _Words("Index the archives", "records", "captures"),
-    "index": _Words("Search Common Crawl's index", "captures"),
-    "commoncrawl": _Words("Copy pages out of Common Crawl", "captures", "nearest captures"),
-    "pages": _Words("Find a page for each link", "links", "pages"),
-    "documents": _Words("Extract the text", "pages", "documents"),
-    "candidates": _Words("Look for copies", "band hashes", "pairs of documents"),
-    "clusters": _Words("Drop the copies", "documents"),
-    "shards": _Words("Write the shards", "documents"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class FunnelRow:
-    """One stage of the funnel: `taken` = `passed` + the sum of `reasons`."""
-
-    stage: str
-    title: str
-    unit: str  # of `taken`, `passed` and `reasons`
-    taken: int
-    passed: int
-    reasons: tuple[tuple[Reason, int], ...]  # most frequent first, then by name
-    becomes: str  # what passed, in words: "8 posts, which are 5 links"
-    fate: str = "do not go on"  # of those that did not
-
-    @property
-    def lost(self) -> int:
-        """How many did not pass."""
-        return self.taken - self.passed
-
-
-def funnel_rows(manifest: CorpusManifest) -> list[FunnelRow]:
-    """The stages that a link passes, in order, with every reason for which something was lost."""
-    return [_funnel_row(stage, tally) for stage, tally in manifest.stages.items()]
-
-
-def _funnel_row(stage: str, tally: Tally) -> FunnelRow:
-    words = _STAGES.get(stage, _Words(stage, "records"))
-    reasons = sorted(((Reason(name), count) for name, count in tally.rejected.items()), key=lambda r: (-r[1], r[0]))
-    becomes = f"{tally.passed:,} {words.takes}"
-    if words.rows and tally.rows == tally.passed:
-        becomes = f"{tally.rows:,} {words.rows}"
-    elif words.rows:
-        becomes += f", which are {tally.rows:,} {words.rows}"
-    return FunnelRow(stage, words.title, words.takes, tally.taken, tally.passed, tuple(reasons), becomes, words.lost)
 
 
 def read_manifest(work: str) -> CorpusManifest:
@@ -137,7 +79,10 @@ def read_facts(work: str) -> Facts:
     stages = {stage: _read_stage(work, stage) for stage in [*manifest.stages, *beside]}
     corpus = storage.join(work, CORPUS)
     texts = [storage.join(corpus, text.name) for text in manifest.texts]
-    clusters = [storage.join(work, dedup.STAGE, file.name) for file in stages[dedup.STAGE].named(".clusters.parquet")]
+    clusters = [
+        storage.join(work, copies.STAGE, file.name)
+        for file in _read_stage(work, copies.STAGE).named(".clusters.parquet")
+    ]
     return Facts(
         manifest,
         {stage: found.tally for stage, found in stages.items()},
@@ -150,7 +95,8 @@ def read_facts(work: str) -> Facts:
 
 def read_months(work: str) -> list[Month]:
     """The health of the input of a complete build, month by month. Raises as `build_report` does."""
-    return _read_months(work, read_manifest(work), _read_stage(work, "posts"))
+    manifest = read_manifest(work)
+    return _read_months(work, manifest, _read_stage(work, "posts")) if "posts" in manifest.stages else []
 
 
 def _read_months(work: str, manifest: CorpusManifest, posts: StageManifest) -> list[Month]:
@@ -184,23 +130,27 @@ def render(facts: Facts, name: str = "") -> str:
     manifest, clusters = facts.manifest, facts.clusters
     documents, tokens = _totals(manifest.shards)
     val_documents, val_tokens = _totals([shard for shard in manifest.shards if shard.split == "val"])
-    links = manifest.stages["links"].rows if "links" in manifest.stages else 0
+    of_texts = "texts" in manifest.stages
+    source = "texts" if of_texts else "links"
+    links = manifest.stages[source].rows if source in manifest.stages else 0
     groups = sum(clusters.sizes.values())
     dropped = sum((size - 1) * number for size, number in clusters.sizes.items())
     sizes = ", ".join(f"{number:,} of {size:,} documents" for size, number in clusters.sizes.items())
     template = resources.files("pipeline").joinpath("templates", PAGE).read_text("utf-8")
     return Template(template).substitute(
         title=f"webtext corpus, {markup.text(name or 'own configuration', _NAME)}",
-        subtitle=f"{documents:,} documents of {tokens:,} GPT-2 tokens, from {links:,} links.",
+        subtitle=f"{documents:,} documents of {tokens:,} GPT-2 tokens, from {links:,} {source}.",
         figures=_figures(
             ("Documents", f"{documents:,}", f"{val_documents:,} for validation"),
             ("Tokens", f"{tokens:,}", f"{val_tokens:,} for validation"),
-            ("Links", f"{links:,}", "different, with enough karma"),
-            ("Share kept", markup.percent(documents, links), "documents of links"),
+            ("Texts", f"{links:,}", "that could be read")
+            if of_texts
+            else ("Links", f"{links:,}", "different, with enough karma"),
+            ("Share kept", markup.percent(documents, links), f"documents of {source}"),
         ),
         funnel=_funnel(funnel_rows(manifest)),
         losses="".join(
-            _losses(_funnel_row(stage, _failures(tally) if stage == "fetch" else tally), facts.examples[stage])
+            _losses(funnel_row(stage, _failures(tally) if stage == "fetch" else tally, of_texts), facts.examples[stage])
             for stage, tally in facts.tallies.items()
         ),
         months=_months(facts.months),
@@ -214,7 +164,7 @@ def render(facts: Facts, name: str = "") -> str:
         shards=_shard_table(manifest.shards),
         config=_pairs("Setting", "Value", _flat(manifest.config)),
         libraries=_pairs("Library", "Version", _flat(manifest.build.get("libraries"))),
-        inputs="".join(_inputs(kind, _entries(manifest.build, kind)) for kind in ("submissions", "archives")),
+        inputs="".join(_inputs(kind, _entries(manifest.build, kind)) for kind in _INPUT_KINDS[source]),
         content_sha256=manifest.content_sha256(),
     )
 

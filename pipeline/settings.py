@@ -88,11 +88,21 @@ class DedupSettings:
     """Which documents are copies of one another."""
 
     threshold: float = 0.5
-    """Least estimated Jaccard similarity of the 5-word shingles of copies; above 1 only exact copies are dropped."""
+    """Least Jaccard similarity of the 5-word shingles of copies; above 1 only exact copies are dropped."""
+    method: Literal["shingles", "signature"] = "shingles"
+    """What decides whether two candidates are copies: their shingles, or their signatures, which estimate."""
+    max_cluster_share: float = 0.01
+    """Largest share of all documents that one cluster of copies may have, from 1,000 documents on; else the build
+    stops and shows it."""
+    max_domain_loss: float = 0.9
+    """Largest share of its documents that a domain of 1,000 documents and more may lose as copies; else the build
+    stops and shows it."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a value out of its range."""
         _check("dedup.threshold", self.threshold, 0.01, 2)
+        _check("dedup.max_cluster_share", self.max_cluster_share, 0, 1)
+        _check("dedup.max_domain_loss", self.max_domain_loss, 0, 1)
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import storage, tabular, urls
-from pipeline.dedup import split_of
+from pipeline import names, storage, tabular
+from pipeline.decisions import split_of
 from pipeline.settings import ShardSettings
 from schemas import tables, vocabulary
 from schemas.manifest import File
@@ -108,9 +108,9 @@ def _check_keys(rows: _Rows, keys: Sequence[bytes], addresses: Sequence[str]) ->
 
 def _key_of(url: str) -> bytes:
     try:
-        return urls.link_key(url)
+        return names.key_of(url)
     except ValueError:
-        return b""  # no URL at all
+        return b""  # no name at all
 
 
 def check_text(

@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import packed, shards, storage, tabular, urls
-from pipeline.corpus import CORPUS, FLOW
-from pipeline.inputs import CLAIM
+from pipeline import names, packed, shards, storage, tabular, urls
+from pipeline.corpus import CORPUS, FLOW, TEXT_FLOW
+from pipeline.inputs import CLAIM, TEXTS_CLAIM
 from pipeline.reasons import WORDS
 from pipeline.stage import MANIFEST, REJECTED
 from schemas import tables
@@ -25,6 +25,7 @@ from schemas.records import Reason
 
 KEPT: Final = "kept"
 NOT_LINKED: Final = "not_linked"
+NOT_GIVEN: Final = "not_given"
 NOT_A_URL: Final = "not_a_url"
 UNDECIDED: Final = "undecided"
 
@@ -32,6 +33,7 @@ EXPLANATIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         KEPT: "The document is in the corpus.",
         NOT_LINKED: "No post and no list names this URL.",
+        NOT_GIVEN: "No record has this URL or id.",
         NOT_A_URL: "This is no URL that a link could have, and no post gave it as one.",
         UNDECIDED: "The build has not come so far.",
         **{reason: f"{words[0].upper()}{words[1:]}." for reason, words in WORDS.items()},
@@ -46,6 +48,7 @@ COMMON_CRAWL: Final = "Common Crawl"
 
 _OWN = (("fetch", FETCHED), ("commoncrawl", COMMON_CRAWL))  # stages that write archives of their own
 _CAPTURES = 10  # captures told of one URL
+_OF_ANOTHER = (Reason.DUPLICATE_POST, Reason.DUPLICATE_ID)  # refusals of one record where another goes on
 _URL = 2048  # characters of a URL that rejected tables keep
 
 
@@ -167,9 +170,11 @@ class Build:
         self.settings = read_object(storage.read_bytes(claim))
         self.parts: int = self.settings["parts"]
         self.archives = [identity.rsplit(" ", 2)[0] for identity in self.settings["input archives"]]
+        self.of_texts = TEXTS_CLAIM in self.settings  # not of links
+        self.flow = TEXT_FLOW if self.of_texts else FLOW
         self.beside = (  # stages of this build that no link passes, but captures come from
             *(["fetch"] if "input live web" in self.settings else []),
-            "captures",
+            *([] if self.of_texts else ["captures"]),
             *(["index", "commoncrawl"] if "input crawl index" in self.settings else []),
         )
         self._stages: dict[str, StageManifest | None] = {}
@@ -198,16 +203,16 @@ class Build:
 
 def tell(build: Build, asked: str) -> Story:
     """The story of one URL."""
-    story = Story(asked, stages_missing=[name for name in (*FLOW, *build.beside) if build.stage(name) is None])
+    story = Story(asked, stages_missing=[name for name in (*build.flow, *build.beside) if build.stage(name) is None])
     try:
-        story.url = urls.canonicalize(asked)
+        story.url = names.find(asked) if build.of_texts else urls.canonicalize(asked)
     except ValueError as error:
         story.refusals = list(_refusals(build, None, 0, asked))
         story.known = bool(story.refusals)
         story.verdict = Reason.BAD_URL if story.known else NOT_A_URL
         story.explanation = f"{EXPLANATIONS[story.verdict]} It {error}."
         return story
-    key = urls.link_key(story.url)
+    key = names.key_of(story.url)
     story.key = key.hex()
     hi, _ = packed.split_keys([key])
     ordinal = int(packed.part_of(hi, build.parts)[0])
@@ -218,8 +223,8 @@ def tell(build: Build, asked: str) -> Story:
     _tell_copies(build, story, key)
     if split:
         story.place = _place(build, key, ordinal, split)
-    story.known = bool(story.posts or story.refusals or story.captures)
-    story.verdict, story.explanation = _verdict(story, split)
+    story.known = bool(story.posts or story.refusals or story.captures or story.text)
+    story.verdict, story.explanation = _verdict(build, story, split)
     return story
 
 
@@ -259,6 +264,7 @@ def _refusals(build: Build, key: bytes | None, ordinal: int, asked: str) -> Iter
 
     # Shards lose nothing.
     for stage, ending in (
+        ("texts", REJECTED),
         ("posts", REJECTED),
         ("links", own),
         ("fetch", REJECTED),
@@ -341,7 +347,7 @@ def _tell_copies(build: Build, story: Story, key: bytes) -> None:
         return pc.or_(_equal(table["key"], key), _equal(table["kept_key"], key))
 
     columns = ["key", "url", "kept", "kept_url", "similarity", "reason"]
-    for path in build.files("clusters", ".clusters.parquet"):
+    for path in build.files("copies", ".clusters.parquet"):
         for _, row in _rows(path, columns, ["key", "kept_key"], matches):
             if row["key"] != key:
                 story.copies.append(Copy(row["url"], row["similarity"], row["reason"]))
@@ -367,11 +373,11 @@ def _place(build: Build, key: bytes, ordinal: int, split: str) -> Place | None:
     return Place(name, split, row, start, end - start)
 
 
-def _verdict(story: Story, split: str) -> tuple[str, str]:
-    """The end of the story: a verdict and its sentence."""
+def _verdict(build: Build, story: Story, split: str) -> tuple[str, str]:
     if story.place:
         return KEPT, f"The document is in the {story.place.split} split of the corpus."
     reached = {
+        "texts": bool(story.text or "documents" in (*story.stages_missing, *(r.stage for r in story.refusals))),
         "posts": bool(story.posts),
         "links": story.link is not None,
         "pages": any(capture.chosen for capture in story.captures),
@@ -379,14 +385,16 @@ def _verdict(story: Story, split: str) -> tuple[str, str]:
         "clusters": split != "",
         "shards": False,
     }
-    stopped = next(stage for stage in FLOW if not reached[stage])
+    stopped = next(stage for stage in build.flow if not reached[stage])
     if stopped in story.stages_missing:
         return UNDECIDED, f"{EXPLANATIONS[UNDECIDED]} Stage {stopped} has not finished."
     final = [refusal.reason for refusal in story.refusals if refusal.stage == stopped]
+    if stopped == "texts" and not final:
+        return NOT_GIVEN, EXPLANATIONS[NOT_GIVEN]
     if stopped == "posts" and not final:
         archived = " It is in the archives, though." if story.captures else ""
         return NOT_LINKED, EXPLANATIONS[NOT_LINKED] + archived
-    final = [reason for reason in final if reason != Reason.DUPLICATE_POST] or final
+    final = [reason for reason in final if reason not in _OF_ANOTHER] or final
     if not final:
         raise ValueError(f"{story.url} came to stage {stopped} and has no record there: its tables are damaged")
     return final[-1], EXPLANATIONS[final[-1]]

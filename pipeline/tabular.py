@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -74,3 +76,17 @@ def batches(path: str, columns: Sequence[str] | None = None, rows: int = _ROW_GR
     """The file in batches of so many rows at most, in order."""
     with open_parquet(path) as table:
         yield from table.iter_batches(rows, columns=columns and list(columns), use_threads=False)
+
+
+def rows_at(path: str, rows: npt.NDArray[np.uint64], columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Some rows of a file, given by their rising numbers: one table for each row group that has any of them."""
+    if not len(rows):
+        return
+    with open_parquet(path) as table:
+        end = 0
+        for group in range(table.num_row_groups):
+            start, end = end, end + table.metadata.row_group(group).num_rows
+            first, last = np.searchsorted(rows, [start, end])
+            if first < last:
+                found = table.read_row_group(group, list(columns), use_threads=False)
+                yield found.take(pa.array((rows[first:last] - np.uint64(start)).astype(np.int64)))

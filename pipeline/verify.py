@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from pipeline import packed, shard_checks, shards, storage
-from pipeline.corpus import FLOW
-from pipeline.dedup import split_of
+from pipeline.corpus import FLOW, TEXT_FLOW
+from pipeline.decisions import split_of
 from pipeline.settings import ShardSettings
 from schemas.manifest import (
     CORPUS_MANIFEST,
@@ -114,8 +114,9 @@ def read_manifest(corpus: str) -> tuple[CorpusManifest | None, str]:
 def ledger(manifest: CorpusManifest) -> Iterator[str]:
     """Where the books do not balance: inside a stage, between two stages, or between stages and shards."""
     stages = manifest.stages
-    if tuple(stages) != FLOW:
-        yield f"{CORPUS_MANIFEST}: stages are {', '.join(stages) or 'none'}, expected {', '.join(FLOW)}"
+    flow = TEXT_FLOW if "texts" in stages else FLOW
+    if tuple(stages) != flow:
+        yield f"{CORPUS_MANIFEST}: stages are {', '.join(stages) or 'none'}, expected {', '.join(flow)}"
     for name, tally in stages.items():
         rejected = sum(tally.rejected.values())
         if tally.balance():
@@ -126,7 +127,7 @@ def ledger(manifest: CorpusManifest) -> Iterator[str]:
         # Posts merge to links, so that stage alone may have fewer rows than records that passed.
         if tally.rows > tally.passed or (tally.rows < tally.passed and name != "links"):
             yield f"{CORPUS_MANIFEST}: stage {name} has {tally.rows} rows, but {tally.passed} records passed"
-    for before, after in pairwise(FLOW):
+    for before, after in pairwise(flow):
         if before in stages and after in stages and stages[before].rows != stages[after].taken:
             yield (
                 f"{CORPUS_MANIFEST}: stage {before} has {stages[before].rows} rows, "

@@ -127,6 +127,14 @@ EDGES = _table(
     ],
 )
 
+LABELS = _table(
+    "labels",
+    1,
+    [  # one row per document that is in a cluster
+        _required("id", pa.uint64()),
+        _required("label", pa.uint64()),  # the smallest id in the cluster
+    ],
+)
 CLUSTERS = _table(
     "clusters",
     1,
@@ -139,6 +147,16 @@ CLUSTERS = _table(
         _required("kept_url", pa.string()),
         _required("similarity", pa.float32()),  # estimated Jaccard similarity to the kept document
         _required("reason", pa.string()),  # a Reason, or "" for the kept document
+    ],
+)
+
+DOMAINS = _table(
+    "domains",
+    1,
+    [
+        _required("domain", pa.string()),  # registered domain; "" where a document's address is no URL
+        _required("documents", pa.int64()),
+        _required("copies", pa.int64()),  # of them dropped
     ],
 )
 

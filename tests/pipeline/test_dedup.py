@@ -1,168 +1,171 @@
-from itertools import pairwise
+"""The recipe from documents to decisions, on texts whose similarities are known."""
 
-import numpy as np
-import pyarrow.parquet as pq
+import itertools
+import json
+import random
+import re
+from pathlib import Path
+
+import library
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+import zstandard
 
-from pipeline import dedup, minhash, packed
-from pipeline.settings import DedupSettings, ShardSettings
-from pipeline.stage import PartOutput, Stage, numbered
-from pipeline.tabular import TableWriter
-from schemas import tables
-from schemas.records import Document
+from pipeline import candidates, groups, tabular
+from pipeline.dedup import find_copies
+from pipeline.settings import CorpusSettings, DedupSettings, ShardSettings
+from pipeline.stage import StageError
 
-buckets = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 60)), max_size=80)
+DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "neardup"
+SITE = "https://example.org/"
 
 
-@given(buckets)
-def test_small_buckets_give_every_pair(rows):
-    rows = sorted(set(rows))
-    hashes, ids = (np.array([row[i] for row in rows], np.uint64) for i in (0, 1))
-    a, b = dedup.pairs(hashes, ids)
-    expected = set()
-    for value in {row[0] for row in rows}:
-        members = sorted(row[1] for row in rows if row[0] == value)
-        if len(members) <= 32:
-            expected |= {(x, y) for x in members for y in members if x < y}
-        else:
-            expected |= {(members[0], y) for y in members[1:]} | set(pairwise(members))
-    assert list(zip(a.tolist(), b.tolist(), strict=True)) == sorted(expected)
+def settings(**dedup):
+    return CorpusSettings(dedup=DedupSettings(**dedup), shards=ShardSettings(val_fraction=0.1))
 
 
-def test_a_hot_bucket_gives_linearly_many_pairs_that_hang_together():
-    ids = np.arange(10_000, dtype=np.uint64)
-    a, _ = dedup.pairs(np.zeros(10_000, np.uint64), ids)
-    assert 9_999 <= len(a) < 20_000
-
-
-def document(n, **values):
-    values = {"id": n, "key": bytes([n] * 16), "url": f"u{n}", "score": 3, "created_utc": 0, "length": 100} | values
-    return Document(**values)
-
-
-@pytest.mark.parametrize(
-    "winner",
-    [{"score": 4}, {"length": 101}, {"created_utc": -1}, {"key": bytes(16)}],
-    ids=lambda winner: next(iter(winner)),
-)
-def test_keep_order_is_score_length_date_key(winner):
-    others = [document(n) for n in (1, 2, 3)]
-    best = document(9, **winner)
-    assert dedup.make_cluster([*others, best]).members[0] is best
-    assert dedup.make_cluster([best, *reversed(others)]).members[0] is best
-
-
-def test_validation_share_and_seed():
-    clusters = [n.to_bytes(16, "big") for n in range(20_000)]
-    splits = [dedup.split_of(cluster, ShardSettings(val_fraction=0.1)) for cluster in clusters]
-    assert 1800 < splits.count("val") < 2200
-    assert splits != [dedup.split_of(cluster, ShardSettings(val_fraction=0.1, seed=1)) for cluster in clusters]
-    assert {dedup.split_of(cluster, ShardSettings(val_fraction=0)) for cluster in clusters} == {"train"}
-
-
-STORY = "the harbour was quiet that night and nobody on the long pier spoke of the ship that had not come home " * 4
-TEXTS = {
-    "original": STORY + " ".join(f"word{n}" for n in range(200)),
-    "exact": "  " + STORY + " ".join(f"word{n}" for n in range(200)) + "\n",
-    "near": STORY + " ".join(f"word{n}" for n in range(190)) + " another end of it",
-    "other": " ".join(f"other{n}" for n in range(200)),
-}
-
-
-def write_documents(folder, split_at):
-    """The four texts as documents parts, cut at a row."""
-    rows = sorted((minhash.text_hash(name)[:16], name) for name in TEXTS)
-    paths = []
-    for ordinal, piece in enumerate((rows[:split_at], rows[split_at:])):
-        path = folder / f"{ordinal:05d}.documents.parquet"
-        with open(path, "wb") as sink:
-            writer = TableWriter(sink, tables.DOCUMENTS)
-            for key, name in piece:
-                text = TEXTS[name]
-                signature = minhash.sign(minhash.shingles(text)).astype("<u4").tobytes()
-                score = 9 if name == "original" else 3
-                fields = (
-                    key,
-                    name,
-                    score,
-                    0,
-                    0,
-                    "",
-                    "",
-                    "",
-                    text,
-                    len(text),
-                    1.0,
-                    [1, 2],
-                    2,
-                    minhash.text_hash(text),
-                    signature,
-                )
-                writer.add(*fields)
-            writer.close()
-        paths.append(str(path))
-    return paths
-
-
-@pytest.mark.parametrize("split_at", [0, 1, 3])
-def test_copies_go_and_the_best_stays_wherever_the_parts_are_cut(tmp_path, split_at):
-    documents = write_documents(tmp_path, split_at)
-    blocks = [
-        data for source in numbered([path] for path in documents) for _, data in dedup.emit(1, source, frozenset({0}))
+def rows(work, stage, done, ending):
+    return [
+        row
+        for file in done[stage].named(ending)
+        for row in tabular.read_columns(f"{work}/{stage}/{file.name}").to_pylist()
     ]
-    [part] = numbered([()])
 
-    def candidates(part, output, _):
-        dedup.find_candidates(part, output, blocks)
 
-    def stage(name, run, part):
-        made = Stage(name, str(tmp_path / name), {}, (), (part,), run, "records")
-        return PartOutput(made, part).run(())
+def clusters(work, done):
+    return rows(work, "copies", done, ".clusters.parquet")
 
-    found = stage("candidates", candidates, part)
-    assert found.tally.taken == 4 * dedup.RECORDS_PER_DOCUMENT
-    [decision_part] = numbered([[str(tmp_path / "candidates" / "00000.edges.parquet"), *documents]])
 
-    def decide(part, output, blocks):
-        dedup.decide(DedupSettings(), ShardSettings(val_fraction=0), part, output, blocks)
+def merged_pairs(work, done):
+    """The verified pairs, as URLs without the site."""
+    urls = {
+        ordinal << 32 | row: url.removeprefix(SITE)
+        for ordinal, file in enumerate(done["documents"].named(".documents.parquet"))
+        for row, url in enumerate(tabular.read_columns(f"{work}/documents/{file.name}", ["url"])["url"].to_pylist())
+    }
+    return {tuple(sorted((urls[row["a"]], urls[row["b"]]))) for row in rows(work, "pairs", done, ".edges.parquet")}
 
-    receipt = stage("clusters", decide, decision_part)
-    assert receipt.tally.rejected == {"exact_duplicate": 1, "near_duplicate": 1}
-    assert receipt.tally.passed == 2
-    rows = pq.read_table(tmp_path / "clusters" / "00000.clusters.parquet").to_pylist()
-    verdicts = {row["url"]: (row["kept"], row["reason"]) for row in rows}
-    assert verdicts == {
-        "original": (True, ""),
+
+def find(work, texts, parts=3, scores=None, **dedup):
+    documents = library.write_documents(work, {SITE + name: text for name, text in texts.items()}, parts, scores)
+    return find_copies(settings(**dedup), str(work), documents, library.run_here)
+
+
+@pytest.fixture
+def small_groups(monkeypatch):
+    monkeypatch.setattr(groups, "_DOCUMENTS", 300)
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="../shared/data/neardup is not there")
+@pytest.mark.parametrize(("method", "recall", "precision"), [("shingles", 0.98, 1.0), ("signature", 0.96, 0.98)])
+def test_pairs_with_known_similarity_are_found(tmp_path, small_groups, method, recall, precision):
+    def lines(name):
+        with (DATA / "cppreference_exact_jaccard" / name).open("rb") as stream:
+            return zstandard.ZstdDecompressor(max_window_size=2**31).stream_reader(stream).read().decode().splitlines()
+
+    texts = {row["id"]: row["text"] for row in map(json.loads, lines("docs.jsonl.zst"))}
+    truth = {
+        tuple(sorted((a, b)))
+        for a, b, similarity in (line.split("\t") for line in lines("pairs_ge_0.3.tsv.zst")[1:])
+        if float(similarity) >= 0.5
+    }
+    found = merged_pairs(tmp_path, find(tmp_path, texts, parts=7, method=method))
+    assert len(found & truth) / len(truth) >= recall
+    assert len(found & truth) / len(found) >= precision
+
+
+def shingles(text):
+    words = re.findall(r"\w+", text.lower())
+    return {tuple(words[start : start + 5]) for start in range(len(words) - 4)}
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="../shared/data/neardup is not there")
+def test_copied_answers_merge_and_answers_of_ones_own_do_not(tmp_path):
+    lines = (DATA / "clough_stevenson" / "docs.jsonl").read_text().splitlines()
+    answers = {row["id"]: row for row in map(json.loads, lines)}
+    found = merged_pairs(tmp_path, find(tmp_path, {name: row["text"] for name, row in answers.items()}))
+    for a, b in itertools.combinations(sorted(answers), 2):
+        one, other = shingles(answers[a]["text"]), shingles(answers[b]["text"])
+        assert ((a, b) in found) == (len(one & other) / len(one | other) >= 0.5)
+    assert not {"non"} & {answers[name]["category"] for pair in found for name in pair}
+    assert any("cut" in (answers[a]["category"], answers[b]["category"]) for a, b in found)
+
+
+def words(seed, count):
+    source = random.Random(seed)
+    return " ".join(f"w{source.randrange(10**6)}" for _ in range(count))
+
+
+def test_pages_of_one_template_do_not_merge(tmp_path):
+    template = words("template", 100)
+    texts = {f"page{n}": f"{template} {words(n, 90)}" for n in range(1500)}
+    texts["copy"] = texts["page7"] + " and a few words more"
+    done = find(tmp_path, texts)
+    assert merged_pairs(tmp_path, done) == {("copy", "page7")}
+    assert done["candidates"].tally.rows > 1500  # they do share bands
+
+
+def test_equal_decisions_for_any_split_into_parts_and_groups(tmp_path, monkeypatch):
+    texts = {}
+    for n in range(60):
+        text = words(n, 200).split()
+        for edits in range(n % 5):
+            copy = text[:]
+            copy[10 * edits : 10 * edits + edits * 12] = ["other", "words"]
+            texts[f"{n}/{edits}"] = " ".join(copy)
+        texts[f"{n}/x"] = " ".join(text)
+    scores = {SITE + name: 3 + len(name) % 2 for name in texts}
+    outcomes = []
+    for number, (parts, documents) in enumerate([(1, 10_000), (1, 7), (6, 10_000), (6, 20), (11, 1)]):
+        monkeypatch.setattr(groups, "_DOCUMENTS", documents)
+        work = tmp_path / str(number)
+        done = find(work, texts, parts, scores)
+        decided = rows(work, "clusters", done, ".decisions.parquet")
+        outcomes.append((sorted(clusters(work, done), key=lambda row: row["key"]), decided, done["clusters"].tally))
+        assert done["candidates"].tally.taken == len(texts) * candidates.RECORDS_PER_DOCUMENT
+    assert all(outcome == outcomes[0] for outcome in outcomes)
+    assert outcomes[0][2].counts["copies"] > 60
+
+
+STORY = words("story", 300)
+
+
+def test_the_table_of_clusters_says_what_became_of_each_member(tmp_path):
+    texts = {"best": STORY, "exact": f" {STORY}\n", "near": STORY + " with another end", "other": words("other", 300)}
+    done = find(tmp_path, texts, scores={SITE + "best": 9})
+    found = {row["url"].removeprefix(SITE): row for row in clusters(tmp_path, done)}
+    assert {name: (row["kept"], row["reason"]) for name, row in found.items()} == {
+        "best": (True, ""),
         "exact": (False, "exact_duplicate"),
         "near": (False, "near_duplicate"),
     }
-    assert {row["kept_url"] for row in rows} == {"original"}
-    similarity = {row["url"]: row["similarity"] for row in rows}
-    assert similarity["original"] == similarity["exact"] == 1
-    assert 0.5 <= similarity["near"] < 1
-    decisions = [
-        row["split"]
-        for path in sorted((tmp_path / "clusters").glob("*.decisions.parquet"))
-        for row in pq.read_table(path).to_pylist()
-    ]
-    assert sorted(decisions) == ["", "", "train", "train"]
+    assert {row["kept_url"] for row in found.values()} == {SITE + "best"}
+    assert len({row["cluster"] for row in found.values()}) == 1
+    assert found["best"]["cluster"] == min(row["key"] for row in found.values())
+    assert found["exact"]["similarity"] == found["best"]["similarity"] == 1
+    assert found["near"]["similarity"] == pytest.approx(len(shingles(STORY)) / len(shingles(texts["near"])))
+    assert done["clusters"].tally.rejected == {"exact_duplicate": 1, "near_duplicate": 1}
+    domains = rows(tmp_path, "clusters", done, ".domains.parquet")
+    assert {row["domain"] for row in domains} == {"example.org"}
+    assert sum(row["documents"] for row in domains) == 4
 
 
-def test_threshold_above_one_merges_exact_copies_only(tmp_path):
-    a, b = np.array([0, 0], np.uint64), np.array([1, 2], np.uint64)
-    signatures = np.zeros((3, 128), np.uint32)
-    hashes = np.array([[0] * 16, [0] * 16, [1] * 16], np.uint8)
-    suspects = dedup.Suspects(np.arange(3, dtype=np.uint64), [], signatures, hashes)
-    kept, _ = dedup.verify(a, b, suspects, 1.5)
-    assert len(kept) == 1
-    assert len(dedup.verify(a, b, suspects, 1.0)[0]) == 2
+def test_a_threshold_above_one_merges_equal_texts_only(tmp_path):
+    done = find(tmp_path, {"a": STORY, "b": STORY + "\n", "c": STORY + " more"}, threshold=1.5)
+    assert merged_pairs(tmp_path, done) == {("a", "b")}
 
 
-def test_packed_records_carry_part_and_row(tmp_path):
-    documents = write_documents(tmp_path, 1)
-    source = numbered([path] for path in documents)[1]
-    [(_, data)] = dedup.emit(1, source, frozenset({0}))
-    records = packed.gather([data], dedup._RECORD)
-    assert sorted(set(records["id"].tolist())) == [(1 << 32) + row for row in range(3)]
+def test_short_texts_merge_only_if_they_are_equal(tmp_path):
+    texts = {"a": "Page not found", "b": "Page not found ", "c": "Page is not found", "d": "Page", "e": "", "f": "page"}
+    assert merged_pairs(tmp_path, find(tmp_path, texts)) == {("a", "b")}
+
+
+def test_a_giant_cluster_stops_the_build_and_is_named(tmp_path):
+    texts = {f"{n}": STORY for n in range(1100)} | {f"other{n}": words(n, 60) for n in range(5)}
+    with pytest.raises(
+        StageError, match=r"a cluster of 1,100 copies .* 99.5% of all 1,105 .* --dedup.max-cluster-share"
+    ):
+        find(tmp_path / "stops", texts)
+    with pytest.raises(StageError, match=r"example.org: 1,099 of 1,105\).*--dedup.max-domain-loss"):
+        find(tmp_path / "domain", texts, max_cluster_share=1)
+    done = find(tmp_path / "allowed", texts, max_cluster_share=1, max_domain_loss=1)
+    assert done["clusters"].tally.passed == 6

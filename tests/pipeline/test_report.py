@@ -73,6 +73,11 @@ def key(number: int) -> bytes:
     return number.to_bytes(16, "big")
 
 
+def finish(work, stage, tally, file):
+    manifest = StageManifest(stage, "", (Receipt(stage, "00000", "", tally, (file,)),))
+    (work / stage / "manifest.json").write_bytes(manifest.to_json())
+
+
 def write_build(work, rejected, seed=0):
     """A finished build with two documents kept and these (stage, reason, key, url, detail) rejected."""
     rows = list(rejected)
@@ -82,20 +87,19 @@ def write_build(work, rejected, seed=0):
     taken = len(rows) + 2
     for stage, mine in lost.items():
         file = write(work / stage / "00000.rejected.parquet", tables.REJECTED, mine)
-        files = [file]
-        if stage == "clusters":
-            copies = [
-                (key(7), HOSTILE[4], key(3), True, key(7), HOSTILE[4], 1.0, ""),
-                (key(3), HOSTILE[3], key(3), False, key(7), HOSTILE[4], 0.75, Reason.NEAR_DUPLICATE),
-                (key(9), "http://c.example/", key(3), False, key(7), HOSTILE[4], 0.5, Reason.NEAR_DUPLICATE),
-            ]
-            files.append(write(work / stage / "00000.clusters.parquet", tables.CLUSTERS, copies))
         tally = Tally(taken, taken - len(mine), taken - len(mine), dict(Counter(str(row[1]) for row in mine)))
         taken -= len(mine)
         tallies[stage] = tally
-        manifest = StageManifest(stage, "", (Receipt(stage, "00000", "", tally, tuple(files)),))
-        (work / stage / "manifest.json").write_bytes(manifest.to_json())
-    texts = [(key(n), url, "train", 3, 0, 0, "t", "", "", "x", 1.0, 100 * n, key(n)) for n, url in enumerate(HOSTILE[-2:], 1)]
+        finish(work, stage, tally, file)
+    copies = [
+        (key(7), HOSTILE[4], key(3), True, key(7), HOSTILE[4], 1.0, ""),
+        (key(3), HOSTILE[3], key(3), False, key(7), HOSTILE[4], 0.75, Reason.NEAR_DUPLICATE),
+        (key(9), "http://c.example/", key(3), False, key(7), HOSTILE[4], 0.5, Reason.NEAR_DUPLICATE),
+    ]
+    finish(work, "copies", Tally(), write(work / "copies" / "00000.clusters.parquet", tables.CLUSTERS, copies))
+    texts = [
+        (key(n), url, "train", 3, 0, 0, "t", "", "", "x", 1.0, 100 * n, key(n)) for n, url in enumerate(HOSTILE[-2:], 1)
+    ]
     text = write(work / "corpus" / "text" / "train-00000.parquet", tables.TEXT, texts)
     manifest = CorpusManifest(
         config={"links": {"score": 3}, "parts": 4},

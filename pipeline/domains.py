@@ -1,0 +1,24 @@
+"""Registered domains: who is responsible for a host, as `example.co.uk` is for `www.shop.example.co.uk`."""
+
+from functools import cache
+
+import tldextract
+
+from pipeline import urls
+
+
+@cache
+def _suffixes() -> tldextract.TLDExtract:
+    """The public suffix list that the library carries; nothing is downloaded or cached on disk."""
+    return tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True)
+
+
+def registered(url: str) -> str:
+    """The registered domain of a canonical URL's host; the host itself where it is an address or a bare suffix.
+
+    Gives "" for what is no URL.
+    """
+    if "://" not in url:
+        return ""
+    host = urls.host_of(url)
+    return _suffixes()(host).top_domain_under_public_suffix or host

@@ -1,0 +1,75 @@
+"""Columns for many parts in one Arrow file: how rows get from one stage to the next without an engine's shuffle.
+
+The record batches go round and round the parts: batch r * parts + p holds what came in round r for part p, and may be
+empty. So a part reads just its own batches of each file, and what moves never has to fit into memory.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline import storage
+
+ENDING = ".exchange.arrow"
+_ROUND = 16 * 2**20  # bytes held in memory
+
+
+class Exchange:
+    """Tables to a file of rounds, each row with the part that is to read it."""
+
+    def __init__(self, writer: Any, schema: pa.Schema, parts: int) -> None:
+        self._writer = writer
+        self._schema = schema
+        self._parts = parts
+        self._tables: list[pa.Table] = []
+        self._owners: list[npt.NDArray[np.int64]] = []
+        self._bytes = 0
+
+    def add(self, table: pa.Table, owners: npt.NDArray[np.int64]) -> None:
+        """Append rows; `owners` has the ordinal of the reading part of each."""
+        self._tables.append(table.cast(self._schema))
+        self._owners.append(owners)
+        self._bytes += table.nbytes
+        if self._bytes >= _ROUND:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write a round, if there are rows: one batch for each part, as their places are what readers go by."""
+        if not self._tables:
+            return
+        owners = np.concatenate(self._owners)
+        order = np.argsort(owners, kind="stable")
+        bounds = np.searchsorted(owners[order], np.arange(self._parts + 1))
+        [batch] = pa.concat_tables(self._tables).combine_chunks().take(pa.array(order)).to_batches() or [
+            pa.RecordBatch.from_pylist([], self._schema)
+        ]
+        for start, end in pairwise(bounds.tolist()):
+            self._writer.write_batch(batch.slice(start, end - start))
+        self._tables, self._owners, self._bytes = [], [], 0
+
+
+@contextmanager
+def open_exchange(sink: storage.HashingSink, schema: pa.Schema, parts: int) -> Iterator[Exchange]:
+    """Write a file of rounds. Rows of one part stay in the order in which they are added."""
+    with pa.ipc.new_file(sink, schema) as writer:
+        exchange = Exchange(writer, schema, parts)
+        yield exchange
+        exchange.flush()
+
+
+def read(paths: Sequence[str], ordinal: int, parts: int, columns: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
+    """What these files hold for one part, in the order of the files; all columns, or only these."""
+    for path in paths:
+        with storage.open_binary(path) as stream:
+            with pa.ipc.open_file(stream) as whole:
+                fields = [whole.schema.get_field_index(name) for name in columns]
+            with pa.ipc.open_file(stream, options=pa.ipc.IpcReadOptions(included_fields=fields or None)) as reader:
+                for number in range(ordinal, reader.num_record_batches, parts):
+                    batch = reader.get_batch(number)
+                    if batch.num_rows:
+                        yield batch
