@@ -6,7 +6,7 @@ parser minutes, the sandbox ends the rest.
 
 from typing import Any
 
-from pipeline import guards, language, metadata, minhash, prefilter
+from pipeline import guards, language, metadata, minhash, prefilter, walls, wikipedia
 from pipeline import main_text as texts
 from pipeline.decode import decode
 from pipeline.judge import judge
@@ -31,15 +31,21 @@ def extract_page(
     html = decode(payload, charset)
     if refusal := guards.refuse(html):
         return refusal
-    if settings.prefilter and (refusal := prefilter.unpromising(html, settings)):
-        return refusal
     tree = texts.parse(html)
     if tree is None:
         return Dropped(Reason.NO_TEXT, "no element in the markup")
+    if refusal := guards.refuse_tree(tree):
+        return refusal
+    if settings.prefilter and (refusal := prefilter.unpromising(html, settings)):
+        return refusal
     about = metadata.read(tree)
     text = main_text(tree, settings)
+    if refusal := walls.soft_failure(about.title, text, html):
+        return refusal
     if not text:
         return Dropped(Reason.NO_TEXT, "trafilatura found no main text")
+    if refusal := wikipedia.copied(html, text):
+        return refusal
     return judge(text, settings, about.title, about.published, about.html_lang)
 
 
