@@ -1,8 +1,10 @@
 """Verdicts on pages of any origin, in their order, by the same sandboxed extraction as stage `documents`."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
+from multiprocessing.util import Finalize
 from typing import Final
 
 from pipeline import documents
@@ -57,14 +59,22 @@ def verdicts(pages: Iterable[FilePage], settings: ExtractSettings, workers: int)
 def judge(settings: ExtractSettings, item: tuple[int, Sequence[FilePage]]) -> tuple[int, list[Verdict]]:
     """The verdicts on one numbered batch of pages. Runs in a worker process."""
     number, batch = item
+    answers = _sandbox(settings).run(
+        [documents.request(page.url, page.content) for page in batch if isinstance(page.content, RawPage)]
+    )
+    return number, [
+        page.content if isinstance(page.content, Dropped) else documents.verdict(next(answers)) for page in batch
+    ]
+
+
+@cache
+def _sandbox(settings: ExtractSettings) -> Sandbox:
+    """The sandbox of this worker for all its batches: a child takes longer to start than many pages do."""
+    ending = ExitStack()
+    # Before multiprocessing waits, at the end of the worker, for children that wait for work.
+    Finalize(None, ending.close, exitpriority=0)
     make = partial(documents.make_extractor, settings)
-    with Sandbox(make, settings.cpu_seconds, settings.memory_mib) as sandbox:
-        answers = sandbox.run(
-            [documents.request(page.url, page.content) for page in batch if isinstance(page.content, RawPage)]
-        )
-        return number, [
-            page.content if isinstance(page.content, Dropped) else documents.verdict(next(answers)) for page in batch
-        ]
+    return ending.enter_context(Sandbox(make, settings.cpu_seconds, settings.memory_mib))
 
 
 def _batches(pages: Iterable[FilePage]) -> Iterator[list[FilePage]]:
