@@ -15,9 +15,8 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import storage, tabular, urls
+from pipeline import domains, storage, tabular
 from pipeline.documents import STAGE
-from pipeline.fetch import domain_of
 from pipeline.inputs import CLAIM
 from pipeline.stage import MANIFEST, REJECTED
 from schemas.manifest import ManifestError, StageManifest, read_object
@@ -290,16 +289,16 @@ def _order(table: pa.Table, tokens: str) -> pa.Array:
     return pc.sort_indices(table, sort_keys=[("tokens", tokens), ("name", "ascending")])
 
 
-@lru_cache(2**16)
-def _domain_of_site(site: str) -> str:
-    return domain_of(site)
-
-
 def _domain(url: str) -> str:
     """The registered domain; "" for a document that is known by no URL."""
-    if not url.startswith(("http://", "https://")):
+    if not url.startswith(("http://", "https://")):  # an id may look like another scheme
         return ""
-    return _domain_of_site(f"http://{urls.host_of(url)}/")
+    return _domain_of_site("/".join(url.split("/", 3)[:3]))
+
+
+@lru_cache(2**16)
+def _domain_of_site(site: str) -> str:
+    return domains.registered(site)
 
 
 def _claim(work: str) -> dict[str, Any]:

@@ -180,6 +180,7 @@ HOSTILE = [
     "http://a.example/\u202egpj.exe",
     "https://a.example/$title/${config}/%s/{0}",
     "id:<script>",
+    "id://",
 ]
 
 
