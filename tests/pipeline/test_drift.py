@@ -60,3 +60,20 @@ def test_a_failure_is_not_judged_again():
     page = outcome("https://example.com/", redirected=True)
     page.reason = Reason.HTTP_STATUS
     assert lost(page, POSTED, 2) is None
+
+
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [
+        (b"<title>404 Not Found</title><h1>404 Not Found</h1><hr><center>nginx</center>", Reason.SOFT_404),
+        (b"<title>Page not found - \xc9cole</title><body>Sorry, the page you requested is not here.", Reason.SOFT_404),
+        (b"<title>404 Not Found - HTTP</title><body>404 Not Found is a status. " + b"It says much. " * 100, None),
+        (b"<title>404 Not Found</title><h1>404 Not Found</h1>" + b" " * 65_536, None),
+        (b"<title>A page</title><body>Its words.", None),
+        (b"\xff\x00<title", None),
+    ],
+)
+def test_a_page_that_says_it_is_gone_is_lost(page, expected):
+    found = outcome()
+    found.page = page
+    assert reason(lost(found, POSTED, 0)) is expected

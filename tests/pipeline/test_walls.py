@@ -9,6 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.decode import decode
+from pipeline.extract import extract_page
+from pipeline.settings import ExtractSettings
+from pipeline.verdicts import Dropped
 from pipeline.walls import ONE_SIGN, TWO_SIGNS, gone, soft_failure, visible
 from schemas.records import Reason
 
@@ -187,6 +190,16 @@ PAGES = {
 @pytest.mark.parametrize("name", PAGES)
 def test_pages_stay(name):
     assert soft_failure(*PAGES[name]) is None
+
+
+def test_a_page_without_main_text_gets_the_reason_that_tells_more():
+    html = b"<title>Just a moment...</title><body><noscript>Enable JavaScript and cookies to continue</noscript>"
+    found = extract_page("https://example.com/", html, ExtractSettings())
+    assert isinstance(found, Dropped)
+    assert found.reason is Reason.BOT_CHECK
+    found = extract_page("https://example.com/", b"<title>A page</title><body>", ExtractSettings())
+    assert isinstance(found, Dropped)
+    assert found.reason is Reason.NO_TEXT
 
 
 def test_a_longer_text_needs_two_signs_and_a_long_one_stays():

@@ -7,7 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.decode import decode
+from pipeline.extract import extract_page
+from pipeline.settings import ExtractSettings
 from pipeline.urls import canonicalize
+from pipeline.verdicts import Dropped
 from pipeline.wikipedia import address, copied
 from schemas.records import Reason
 
@@ -148,6 +151,17 @@ def test_a_pasted_article_is_found_by_its_references():
     found = copied(f"<p>{text}</p>", text)
     assert found is not None
     assert found.detail == f'"{TAGLINE}", numbered references'
+
+
+@pytest.mark.parametrize(("notice", "dropped"), [(COPIES["Kiwix"], True), (OTHERS["a quotation"], False)])
+def test_a_build_drops_copies(notice, dropped):
+    story = "".join(
+        f"<p>In {year} the people of the town built a bridge over the river.</p>" for year in range(1700, 1730)
+    )
+    html = f"<html><head><title>A town</title></head><body><article>{story}</article><footer>{notice}</footer></body>"
+    found = extract_page("https://example.com/", html.encode(), ExtractSettings())
+    assert isinstance(found, Dropped) is dropped
+    assert not dropped or found.reason is Reason.WIKIPEDIA_COPY
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/data")
