@@ -60,7 +60,7 @@ class ExtractSettings:
     mask: bool = False
     """Replace e-mail addresses and public IPv4 addresses by stand-ins."""
     prefilter: bool = False
-    """Drop pages by a cheaper extraction first: loses a few documents."""
+    """Drop pages by a cheaper extraction first. Pays where many pages are not English (docs/filters.md)."""
 
     @property
     def filter_families(self) -> tuple[str, ...]:

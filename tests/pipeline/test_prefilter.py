@@ -1,6 +1,7 @@
 import dataclasses
 
 import pytest
+from resiliparse.extract.html2text import extract_plain_text
 
 from pipeline import extract, prefilter
 from pipeline.settings import ExtractSettings
@@ -31,6 +32,16 @@ def test_other_languages_and_little_text_are_not():
         Reason.NOT_PROMISING, "284 characters, at least 300 are wanted"
     )
     assert prefilter.unpromising("", SETTINGS) == Dropped(Reason.NOT_PROMISING, "0 characters, at least 300 are wanted")
+
+
+def test_all_text_decides_where_no_main_text_is_found():
+    cards = "".join(f"<li><a href=/{n}>{sentence}</a></li>" for n, sentence in enumerate([ENGLISH] * 9))
+    markup = f"<!doctype html><body><nav><ul>{cards}</ul></nav>"
+    assert len(extract_plain_text(markup, main_content=True, alt_texts=False)) < 300
+    assert prefilter.unpromising(markup, SETTINGS) is None
+    found = prefilter.unpromising(markup.replace(ENGLISH, GERMAN), SETTINGS)
+    assert found is not None
+    assert found.detail.startswith("de ")
 
 
 def test_it_never_asks_for_more_than_a_document_needs():
