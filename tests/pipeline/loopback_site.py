@@ -43,6 +43,7 @@ KINDS = {
     "disguised": (2, 1, "not_html"),  # PDF under the name of HTML
     "empty": (2, 1, "empty_page"),
     "front": (2, 2, "soft_404"),  # what is gone leads to the front page
+    "sorry": (2, 2, "soft_404"),  # a page that says in status 200 that there is none
     "late": (2, 2, "modified_later"),  # changed in 2019
     "away": (6, 2, ""),  # redirects to the hub
     "hub": (1, 2, ""),
@@ -118,6 +119,11 @@ def page_of(host, path):
 @lru_cache(maxsize=1000)
 def _packed(page):
     return gzip.compress(page, 1, mtime=0)
+
+
+@cache
+def _bomb():
+    return gzip.compress(b"<p>" + b"0" * 50_000_000, 9, mtime=0)
 
 
 def _head(status, fields=(), length=None):
@@ -208,6 +214,11 @@ class Site:
         writer.write(_head("302 Found", ["Location: /"], 0))
         return True
 
+    async def _sorry(self, host, path, writer, asked):
+        page = b"<title>Page not found - A Site</title><body><p>Sorry, the page you requested is not here.</p>"
+        writer.write(_head("200 OK", [HTML], len(page)) + page)
+        return True
+
     async def _late(self, host, path, writer, asked):
         page = page_of(host, path)
         writer.write(_head("200 OK", [HTML, "Last-Modified: Tue, 01 Jan 2019 00:00:00 GMT"], len(page)) + page)
@@ -240,7 +251,7 @@ class Site:
         return False
 
     async def _bomb(self, host, path, writer, asked):
-        body = gzip.compress(b"<p>" + b"0" * 50_000_000, 9, mtime=0)
+        body = _bomb()
         writer.write(_head("200 OK", [HTML, "Content-Encoding: gzip"], len(body)) + body)
         return True
 
@@ -298,6 +309,7 @@ class Site:
 async def _main(log):
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # clients that go are no news
     pages()
+    _bomb()  # the making of which would keep all hosts waiting
     site = Site(log)
     server = await asyncio.start_server(site.serve, "0.0.0.0", 0, backlog=1024)  # noqa: S104 - all of 127.0.0.0/8
     print(server.sockets[0].getsockname()[1], flush=True)
