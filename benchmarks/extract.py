@@ -3,20 +3,23 @@
     .venv/bin/python benchmarks/extract.py [--rounds 3] [--sets scrapinghub wcxb]
 
 A chain is what one core does to a page after it was read: decode, extract, identify the language, tokenize, sign. Time
-is CPU time: in one process, the least of all rounds for each page, the contestants taking turns on a page; with the
-extractor in a child of its own, as the build and datatrove run it, the least round, with the time of both processes.
+is CPU time. Contestants have a process each and take turns on a page, whose least round counts. With the extractor in
+a child, as the build and datatrove run it, the least round counts, with the time of both processes.
 Every page is taken through the whole chain, whatever its language and length.
 """
 
 import argparse
 import logging
+import multiprocessing
 import resource
 import struct
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from math import inf
+from multiprocessing.connection import Connection
 
 import msgspec
 import trafilatura
@@ -25,9 +28,8 @@ from datatrove.data import Document
 from datatrove.pipeline.extractors import Trafilatura
 from datatrove.utils.logging import logger
 from trafilatura.deduplication import LRU_TEST
-from trafilatura.utils import load_html
 
-from pipeline import extract, language, minhash
+from pipeline import language, minhash
 from pipeline.decode import decode
 from pipeline.guards import clean
 from pipeline.sandbox import Failure, Sandbox
@@ -61,6 +63,12 @@ class Figures:
     chain: float = inf
     extraction: float | None = None
 
+    def add(self, chain: float, extraction: float, text: str) -> None:
+        """One more page."""
+        self.chain += chain
+        self.extraction = (self.extraction or 0) + extraction
+        self.texts.append(text)
+
 
 def finish(text: str) -> str:
     """What follows extraction, with the text."""
@@ -76,73 +84,103 @@ def chain_of(text_of: Callable[[str], str], payload: bytes) -> str:
     return finish(clean(text_of(decode(payload))))
 
 
-def our_chain(payload: bytes) -> str:
-    """The chain as it is in the build."""
-    return _text(extract.extract_page(_URL, payload, SETTINGS))
-
-
 def _text(found: Extracted | Dropped) -> str:
     return found.text if isinstance(found, Extracted) else ""
 
 
-def our_text(html: str) -> str:
-    """Extraction alone."""
-    tree = load_html(html)
-    return "" if tree is None else extract.main_text(tree, SETTINGS)
+def ours() -> Contestant:
+    """The chain as it is in the build."""
+    from pipeline import extract, main_text
+
+    def text(html: str) -> str:
+        tree = main_text.parse(html)
+        return "" if tree is None else extract.main_text(tree, SETTINGS)
+
+    extract.load_models()
+    return Contestant(lambda payload: _text(extract.extract_page(_URL, payload, SETTINGS)), text)
 
 
-def _by_trafilatura(html: str) -> str:
-    return trafilatura.extract(html) or ""
+def defaults() -> Contestant:
+    """What `trafilatura.extract` does with nothing but the page."""
+
+    def text(html: str) -> str:
+        return trafilatura.extract(html) or ""
+
+    return Contestant(partial(chain_of, text), text)
 
 
-def _by_datatrove(html: str) -> str:
-    return Trafilatura().extract(html) or ""
+def datatrove() -> Contestant:
+    """Its class with its defaults, without the process around it."""
+
+    def text(html: str) -> str:
+        LRU_TEST.clear()  # its `deduplicate` would drop what it saw in earlier rounds
+        return Trafilatura().extract(html) or ""
+
+    return Contestant(partial(chain_of, text), text)
 
 
-CONTESTANTS = {
-    OURS: Contestant(our_chain, our_text),
-    DEFAULTS: Contestant(partial(chain_of, _by_trafilatura), _by_trafilatura),
-    DATATROVE: Contestant(partial(chain_of, _by_datatrove), _by_datatrove),
-}
+CONTESTANTS = {OURS: ours, DEFAULTS: defaults, DATATROVE: datatrove}
 
 
-def timed(function: Callable[[], str]) -> tuple[float, str]:
-    """CPU seconds, and what came."""
-    start = time.process_time()
-    found = function()
-    return time.process_time() - start, found
+def serve(name: str, pipe: Connection) -> None:
+    """A process for a contestant, because ours changes trafilatura in the process that imports it."""
+    multiprocessing.set_start_method("fork", force=True)  # datatrove counts on it
+    logger.remove()  # datatrove's
+    logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
+    contestant = CONTESTANTS[name]()
+    finish("warm up")
+    while (page := pipe.recv()) is not None:
+        if isinstance(page, list):
+            pipe.send(in_datatroves_process(page))
+            continue
+        html = decode(page)
+        start = time.process_time()
+        text = contestant.chain(page)
+        middle = time.process_time()
+        contestant.text(html)
+        pipe.send((middle - start, time.process_time() - middle, text))
 
 
-def in_this_process(pages: list[truth.TruthPage], rounds: int) -> dict[str, Figures]:
+@contextmanager
+def contestants() -> Iterator[dict[str, Connection]]:
+    """A pipe to the process of each."""
+    context = multiprocessing.get_context("spawn")
+    pipes, processes = {}, []
+    for name in CONTESTANTS:
+        pipes[name], theirs = context.Pipe()
+        process = context.Process(target=serve, args=(name, theirs))
+        process.start()
+        theirs.close()  # so that its death is noticed
+        processes.append(process)
+    yield pipes
+    for pipe in pipes.values():
+        pipe.send(None)
+    for process in processes:
+        process.join()
+
+
+def page_by_page(pages: list[truth.TruthPage], rounds: int, pipes: dict[str, Connection]) -> dict[str, Figures]:
     """Sums over the pages of the least time of each."""
-    names = list(CONTESTANTS)
-    least: dict[tuple[str, int, str], float] = {}
-    texts: dict[str, list[str]] = {name: [""] * len(pages) for name in names}
-    for turn in range(rounds):
-        for number, page in enumerate(pages):
-            html = decode(page.payload)
+    names = list(pipes)
+    found = {name: Figures([], 0, 0) for name in names}
+    for number, page in enumerate(pages):
+        least = dict.fromkeys(names, (inf, inf))
+        texts = {}
+        for turn in range(rounds):
             shift = (turn + number) % len(names)
             for name in names[shift:] + names[:shift]:
-                contestant = CONTESTANTS[name]
-                for what, call in (
-                    ("chain", partial(contestant.chain, page.payload)),
-                    ("extraction", partial(contestant.text, html)),
-                ):
-                    LRU_TEST.clear()  # datatrove's `deduplicate` drops what it saw on earlier pages and rounds
-                    spent, text = timed(call)
-                    least[name, number, what] = min(spent, least.get((name, number, what), inf))
-                    if what == "chain":
-                        texts[name][number] = text
-    sums = {
-        (name, what): sum(least[name, number, what] for number in range(len(pages)))
-        for name in names
-        for what in ("chain", "extraction")
-    }
-    return {name: Figures(texts[name], sums[name, "chain"], sums[name, "extraction"]) for name in names}
+                pipes[name].send(page.payload)
+                chain, extraction, texts[name] = pipes[name].recv()
+                least[name] = min(least[name][0], chain), min(least[name][1], extraction)
+        for name in names:
+            found[name].add(*least[name], texts[name])
+    return found
 
 
 def make_work() -> Callable[[bytes], bytes]:
     """The work of the build's child, each answer behind the CPU clock of the child."""
+    from pipeline import extract
+
     extract.load_models()
 
     def work(payload: bytes) -> bytes:
@@ -188,18 +226,16 @@ def _cpu() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def measure(pages: list[truth.TruthPage], rounds: int) -> dict[str, Figures]:
+def measure(pages: list[truth.TruthPage], rounds: int, pipes: dict[str, Connection]) -> dict[str, Figures]:
     """All figures of a set, by contestant."""
-    found = in_this_process(pages, rounds)
-    ours = in_our_sandbox(pages)
+    found = page_by_page(pages, rounds, pipes)
     found[OURS_APART], found[DATATROVE_APART] = Figures([]), Figures([])
+    sandbox = in_our_sandbox(pages)
     for _ in range(rounds):
-        for name, (spent, texts) in (
-            (OURS_APART, next(ours)),
-            (DATATROVE_APART, in_datatroves_process(pages)),
-        ):
+        pipes[DATATROVE].send(pages)
+        for name, (spent, texts) in ((DATATROVE_APART, pipes[DATATROVE].recv()), (OURS_APART, next(sandbox))):
             found[name].chain, found[name].texts = min(spent, found[name].chain), texts
-    ours.close()
+    sandbox.close()
     return found
 
 
@@ -226,18 +262,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sets", nargs="+", choices=truth.SETS, default=truth.SETS)
     options = parser.parse_args()
-    logger.remove()  # datatrove's
-    logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
-    extract.load_models()
     total: dict[str, float] = {}
     count = 0
-    for name in options.sets:
-        pages = truth.read_set(truth.DATA / name)
-        found = measure(pages, options.rounds)
-        show(name, pages, found)
-        count += len(pages)
-        for contestant, figures in found.items():
-            total[contestant] = total.get(contestant, 0) + figures.chain
+    with contestants() as pipes:
+        for name in options.sets:
+            pages = truth.read_set(truth.DATA / name)
+            found = measure(pages, options.rounds, pipes)
+            show(name, pages, found)
+            count += len(pages)
+            for contestant, figures in found.items():
+                total[contestant] = total.get(contestant, 0) + figures.chain
     print(f"\nAll {count} pages, chain:")
     for contestant, spent in total.items():
         base = total[OURS_APART if contestant in {OURS_APART, DATATROVE_APART} else OURS]
