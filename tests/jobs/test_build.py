@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from jobs.build import BuildConfig
+from jobs.config import parse
+
 MINIWEB = Path(__file__).resolve().parents[2] / "examples" / "miniweb"
 WEBTEXT = [sys.executable, "-m", "jobs.cli"]
 
@@ -103,3 +106,38 @@ def test_values_out_of_range_are_refused_before_any_work(tmp_path, flag, value, 
     assert done.returncode != 0
     assert message in " ".join(done.stderr.replace("│", "").split())  # tyro draws a box
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            ["--documents", "a.jsonl", "--urls", "b.txt", "--warcs", "c.warc"],
+            "--documents is given with --urls and --warcs",
+        ),
+        (["--documents", "a.jsonl", "--fetch.contact", "a@b.org"], "--documents is given with --fetch.contact"),
+        (["--documents", "a.jsonl", "--commoncrawl.index", "x"], "--documents is given with --commoncrawl.index"),
+        (["--urls", "b.txt", "--fields.text", "body"], "--fields.* are given, but not --documents"),
+        (["--documents", "a.jsonl", "--fields.text", ""], "--fields.text is empty"),
+        ([], "nothing to start from: give --submissions or --urls, or --documents"),
+    ],
+)
+def test_a_build_starts_from_links_or_from_texts(tmp_path, capsys, flags, message):
+    with pytest.raises(SystemExit):
+        parse(BuildConfig, "build", ["--work", str(tmp_path), *flags], "webtext build")
+    printed = capsys.readouterr()
+    assert message in " ".join((printed.out + printed.err).replace("│", "").split())
+
+
+def test_texts_to_a_corpus(tmp_path):
+    sentence = "The old harbour town has changed a good deal since the railway came to the valley, people say. "
+    (tmp_path / "in.txt").write_text(sentence * 40)
+    work = tmp_path / "work"
+    command = [*WEBTEXT, "build", "--config", "demo", "--work", str(work), "--documents", str(tmp_path / "*.txt")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Judge the texts" in done.stdout
+    verified = subprocess.run([*WEBTEXT, "verify", str(work / "corpus")], capture_output=True, text=True, check=False)
+    assert verified.stdout.startswith("ok: ")
+    why = subprocess.run([*WEBTEXT, "why", "in.txt", "--work", str(work)], capture_output=True, text=True, check=False)
+    assert (why.returncode, "id:in.txt" in why.stdout, "kept" in why.stdout) == (0, True, True)

@@ -40,7 +40,7 @@ def why(work, capsys, *urls, status=0):
 
 
 def test_every_reason_has_a_sentence():
-    others = {story.KEPT, story.NOT_LINKED, story.NOT_A_URL, story.UNDECIDED}
+    others = {story.KEPT, story.NOT_LINKED, story.NOT_GIVEN, story.NOT_A_URL, story.UNDECIDED}
     assert set(story.EXPLANATIONS) == set(Reason) | others
     assert all(sentence[0].isupper() and sentence.endswith(".") for sentence in story.EXPLANATIONS.values())
     assert len(set(story.EXPLANATIONS.values())) == len(story.EXPLANATIONS)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import names, submissions, urls
@@ -189,6 +189,7 @@ def test_a_hostile_line_costs_only_itself(tmp_path):
     assert [row for row in found if isinstance(row, Rejected)][3].key == names.key_of("id:no text")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_no_bytes_raise(tmp_path_factory, data):
     for ending in ("jsonl", "txt", "dump", "jsonl.zst"):
@@ -201,6 +202,7 @@ def test_no_bytes_raise(tmp_path_factory, data):
         assert all(isinstance(row, Text | Rejected) for row in found)
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["text", "url", "id", "title", "score", "date", "metadata"]),
