@@ -1,0 +1,97 @@
+"""Hostile pages through the build's own sandbox: what became of them, the slowest, the largest child.
+
+    python benchmarks/mutations.py [--pages 10000] [--first 0] [--folder ../shared/data/html]
+
+Ten thousand pages took COST minutes on one core. Exits with 1 if a page is neither a document nor dropped for a reason.
+"""
+
+import argparse
+import gzip
+import importlib.util
+import resource
+import sys
+import time
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pipeline import documents
+from pipeline.sandbox import Failure, Sandbox
+from pipeline.settings import ExtractSettings
+from pipeline.verdicts import Dropped
+from pipeline.warc import RawPage
+
+_URL = "http://mutated.example/"
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+def _generator() -> Any:
+    spec = importlib.util.spec_from_file_location("mutations", _ROOT / "tests" / "pipeline" / "mutations.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _pages(folder: Path) -> list[bytes]:
+    zipped = sorted(folder.rglob("*.html.gz"))
+    plain = sorted((_ROOT / "examples" / "miniweb").rglob("*.html"))
+    return [gzip.decompress(path.read_bytes()) for path in zipped] or [path.read_bytes() for path in plain]
+
+
+def _raw(payload: bytes) -> RawPage:
+    return RawPage(_URL, 200, "text/html", None, payload, truncated=False)
+
+
+def timed(settings: ExtractSettings) -> Any:
+    """The build's work with the CPU seconds and the child's largest memory before its answer."""
+    work = documents.make_extractor(settings)
+
+    def run(request: bytes) -> bytes:
+        start = time.process_time()
+        answer = work(request)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        return b"%.3f %d " % (time.process_time() - start, peak) + answer
+
+    return run
+
+
+def main() -> int:
+    """Print the outcome by reason."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pages", type=int, default=10_000)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--folder", type=Path, default=_ROOT.parent / "shared" / "data" / "html")
+    flags = parser.parse_args()
+    mutate, pages, settings = _generator().mutate, _pages(flags.folder), ExtractSettings()
+    outcome: Counter[str] = Counter()
+    slowest: list[tuple[float, int]] = []
+    most = answers = 0
+    start = time.monotonic()
+    with Sandbox(partial(timed, settings), settings.cpu_seconds, settings.memory_mib) as sandbox:
+        seeds = range(flags.first, flags.first + flags.pages)
+        for at in range(0, len(seeds), 16):
+            batch = seeds[at : at + 16]
+            requests = [documents.request(_URL, _raw(mutate(pages, seed))) for seed in batch]
+            for seed, answer in zip(batch, sandbox.run(requests), strict=True):
+                answers += 1
+                if isinstance(answer, Failure):
+                    outcome[answer.reason] += 1
+                    print(f"seed {seed}: {answer.reason} {answer.detail}", flush=True)
+                    continue
+                seconds, peak, body = answer.split(b" ", 2)
+                found = documents.verdict(body)
+                outcome[found.reason if isinstance(found, Dropped) else "document"] += 1
+                most = max(most, int(peak))
+                slowest = sorted([*slowest, (float(seconds), seed)], reverse=True)[:5]
+    for name, number in outcome.most_common():
+        print(f"{number:7} {name}")
+    print("slowest, CPU seconds and seed:", slowest)
+    print(f"largest child: {most} MiB; wall time {time.monotonic() - start:.0f} s")
+    return 0 if answers == flags.pages else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
