@@ -1,7 +1,7 @@
 """Connected components of a graph: which documents hang together through copies.
 
-Vertices are any 64-bit ids. Inside they are numbered in rising order with 32 bits, so the smallest number of a component
-is its smallest id, and all results are published ones, whatever order scipy searches in.
+Vertices are any 64-bit ids. Inside they are numbered in rising order with 32 bits, so the smallest number of a
+component is its smallest id, and the result does not show in which order scipy searched.
 """
 
 import numpy as np

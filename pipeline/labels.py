@@ -33,6 +33,7 @@ def label(
     pairs: StageManifest,
     documents: int,
     run: Callable[[Stage], StageManifest],
+    *,
     max_edges: int = MAX_EDGES,
     parts: int = 0,
 ) -> StageManifest:
@@ -49,14 +50,18 @@ def label(
     Raises:
         StageError: a stage could not be completed, or the rounds come to no end.
     """
+
+    def finish(edges: StageManifest) -> StageManifest:
+        return run(small(work, stars.edges_of(work, edges), edges.digest(), documents, edges.tally.rows))
+
     if pairs.tally.rows <= max_edges:
-        return run(small(work, pairs))
+        return finish(pairs)
     parts = parts or stars.parts_for(pairs.tally.rows)
     found = pairs
     for number in range(stars.MAX_ROUNDS):
         found = run(stars.round_stage(number, work, found, parts))
         if found.tally.rows <= max_edges:
-            return run(small(work, found))
+            return finish(found)
         if stars.settled(found):
             return run(large(work, found, documents))
     raise StageError(
@@ -66,17 +71,17 @@ def label(
     )
 
 
-def small(work: str, edges: StageManifest) -> Stage:
-    """All edges in one task."""
+def small(work: str, edges: list[str], digest: str, documents: int, rows: int) -> Stage:
+    """All edges in one task: files of so many `rows`, made by a stage with this digest."""
     return Stage(
         name=STAGE,
         folder=storage.join(work, STAGE),
         settings={},
-        inputs=[edges.digest()],
-        parts=numbered([stars.edges_of(work, edges)]),
-        run=label_all,
+        inputs=[digest],
+        parts=numbered([edges]),
+        run=partial(label_all, documents),
         unit="edges",
-        expects={"taken": edges.tally.rows},
+        expects={"taken": rows},
     )
 
 
@@ -100,8 +105,12 @@ def large(work: str, settled: StageManifest, documents: int) -> Stage:
     )
 
 
-def label_all(part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
-    """Label the documents of all parts."""
+def label_all(documents: int, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
+    """Label the documents of all parts.
+
+    Raises:
+        StageError: an edge names a document of a part that there isn't.
+    """
     del blocks
     a, b = stars.read_edges(part.inputs)
     output.taken = output.passed = len(a)
@@ -110,6 +119,8 @@ def label_all(part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
     smallest = components.smallest(len(vertices), rows, columns)
     output.rows = len(vertices)
     owners = vertices >> np.uint64(32)
+    if len(owners) and owners[-1] >= documents:
+        raise StageError(f"stage {STAGE}: an edge names a document of part {owners[-1]}, there are {documents} parts")
     bounds = [0, *(np.flatnonzero(np.diff(owners)) + 1).tolist(), len(vertices)]
     for start, end in pairwise(bounds):
         if start < end:

@@ -79,7 +79,7 @@ def contract(part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
 
 
 def emit(both: bool, parts: int, source: Part, wanted: frozenset[int]) -> list[tuple[int, bytes]]:
-    """The edges (u, v) of one file for the part that owns u: u is the larger end, and then the smaller one if `both`."""
+    """The edges (u, v) of one file for the part that owns u: the larger end, and the smaller one too if `both`."""
     found: list[tuple[int, bytes]] = []
     for batch in tabular.batches(source.inputs[0], ["a", "b"], _BATCH):
         a, b = (batch[name].to_numpy() for name in ("a", "b"))
