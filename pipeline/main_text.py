@@ -14,6 +14,7 @@ is only made where it can change the outcome; the other half of the speed comes 
 import importlib
 import itertools
 import re
+from collections.abc import Sequence
 from copy import copy
 from typing import Any, Final
 
@@ -71,8 +72,18 @@ def parse(html: str) -> Any | None:
 
 
 def find(tree: Any, settings: ExtractSettings) -> str:
-    """The main text of a page, "" where there is none. The tree is left as it is."""
-    return trafilatura.extract(tree, options=_RECALL if settings.favor_recall else _OPTIONS) or ""
+    """The main text of a page, "" where there is none. The tree is left as it is. Not thread-safe."""
+    # For the time of this call only: who else uses trafilatura in this process gets what it ships.
+    _put(_REPLACED)
+    try:
+        return trafilatura.extract(tree, options=_RECALL if settings.favor_recall else _OPTIONS) or ""
+    finally:
+        _put(_THEIRS)
+
+
+def _put(parts: Sequence[tuple[Any, str, Any]]) -> None:
+    for owner, name, value in parts:
+        setattr(owner, name, value)
 
 
 def _extract_and_compare(cleaned: Any, backup: Any, tree: Any, options: Extractor) -> tuple[Any, str]:
@@ -110,8 +121,11 @@ def _neighbour(i: int, paragraphs: Any, ignore_neargood: bool, inc: int, boundar
     return "bad"
 
 
-_core._extract_and_compare = _extract_and_compare
 # jusText writes a path from the root for each paragraph, which nobody reads and which is long in a deep page.
-justext.PathInfo.xpath = property(lambda _: "")
-justext._get_neighbour = _neighbour
-main_text_paths.install()
+_REPLACED: Final[Sequence[tuple[Any, str, Any]]] = (
+    (_core, "_extract_and_compare", _extract_and_compare),
+    (justext, "_get_neighbour", _neighbour),
+    (justext.PathInfo, "xpath", property(lambda _: "")),
+    *main_text_paths.REPLACEMENTS,
+)
+_THEIRS: Final = tuple((owner, name, vars(owner)[name]) for owner, name, _ in _REPLACED)

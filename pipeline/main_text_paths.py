@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from lxml import etree  # type: ignore[import-untyped]
-from trafilatura import xpaths
 
 _NAMESPACE: Final = "https://webtext/tests"
 _REGEXP: Final = "http://exslt.org/regular-expressions"
@@ -51,14 +50,23 @@ def faster(path: str) -> Any:
     return etree.XPath(quick, namespaces={"own": _NAMESPACE, "re": _REGEXP}, extensions=extensions, smart_strings=False)
 
 
-def install() -> None:
-    """Put them in the place of trafilatura's, in this process."""
-    for expressions in (
-        xpaths.BODY_XPATH,
-        xpaths.RAW_TREE_PRUNE_XPATH,
-        xpaths.REMOVE_COMMENTS_AND_LISTS_XPATH,
-        xpaths.OVERALL_DISCARD_XPATH,
+def _replacements() -> list[tuple[Any, str, Any]]:
+    """(module, name, our expressions in the place of its own)."""
+    found: list[tuple[Any, str, Any]] = []
+    # Modules that took the name of an expression from another; `trafilatura.baseline` is also a function.
+    for module_name, name in (
+        ("trafilatura.main_extractor", "BODY_XPATH"),
+        ("trafilatura.main_extractor", "OVERALL_DISCARD_XPATH"),
+        ("trafilatura.external", "OVERALL_DISCARD_XPATH"),
+        ("trafilatura.core", "RAW_TREE_PRUNE_XPATH"),
+        ("trafilatura.core", "REMOVE_COMMENTS_AND_LISTS_XPATH"),
+        ("trafilatura.baseline", "BASIC_CLEAN_XPATH"),
     ):
-        expressions[:] = [faster(expression.path) for expression in expressions]
-    baseline: Any = importlib.import_module("trafilatura.baseline")  # the package has a function of this name
-    baseline.BASIC_CLEAN_XPATH = faster(baseline.BASIC_CLEAN_XPATH.path)
+        module = importlib.import_module(module_name)
+        theirs = getattr(module, name)
+        ours = [faster(path.path) for path in theirs] if isinstance(theirs, list) else faster(theirs.path)
+        found.append((module, name, ours))
+    return found
+
+
+REPLACEMENTS: Final = _replacements()
