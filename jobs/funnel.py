@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.funnel import funnel_rows
+from pipeline import accuracy
+from pipeline.funnel import beside, funnel_rows
 from pipeline.reasons import WORDS
 from schemas.manifest import CorpusManifest
 
@@ -23,5 +24,7 @@ def print_funnel(manifest: CorpusManifest, console: Console, warnings: Iterable[
         becomes = "" if row.becomes == f"{row.passed:,} {row.unit}" else f": {row.becomes}"
         table.add_row("", f"{row.passed:,}", f"go on{becomes}")
     console.print(table, highlight=False, markup=False)
+    for sentence in accuracy.sentences(beside(manifest, accuracy.STAGE).counts):
+        console.print(sentence, highlight=False, markup=False)
     for warning in warnings:
         console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False)

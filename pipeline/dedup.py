@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 
-from pipeline import candidates, copies, decisions, exchange, labels, storage, verification
+from pipeline import accuracy, candidates, copies, decisions, exchange, labels, storage, verification
 from pipeline.groups import Groups
 from pipeline.settings import CorpusSettings
 from pipeline.stage import Shuffle, Stage, numbered
@@ -40,6 +40,7 @@ def find_copies(
     step(_offers(settings, work, done))
     step(_pairs(settings, work, done))
     done["labels"] = labels.label(work, done["pairs"], len(documents.receipts), run)
+    step(_accuracy(settings, work, done))
     step(_members(settings, work, done))
     step(_copies(settings, work, done))
     step(_clusters(settings, work, done))
@@ -80,6 +81,27 @@ def _pairs(settings: CorpusSettings, work: str, done: Done) -> Stage:
     run = partial(verification.compare, settings.dedup, _groups(work, done))
     how = {"method": settings.dedup.method, "threshold": settings.dedup.threshold}
     return _exchange("pairs", "offers", how, work, done, run=run, unit="pairs")
+
+
+def _accuracy(settings: CorpusSettings, work: str, done: Done) -> Stage:
+    """How well copies are found here: measured in each build, because it depends on the corpus."""
+    groups = _groups(work, done)
+    sent = [
+        storage.join(work, candidates.STAGE, file.name)
+        for file in done[candidates.STAGE].named(exchange.ENDING)
+        if file.rows
+    ]
+    verified = [storage.join(work, "pairs", file.name) for file in done["pairs"].named(".edges.parquet")]
+    return Stage(
+        name=accuracy.STAGE,
+        folder=storage.join(work, accuracy.STAGE),
+        settings={"method": settings.dedup.method, "threshold": settings.dedup.threshold},
+        inputs=[done["documents"].digest(), done["pairs"].digest()],
+        parts=numbered([[*sent, *verified]]),
+        run=partial(accuracy.run, settings.dedup, groups),
+        unit="documents",
+        expects={"taken": groups.documents},
+    )
 
 
 def _members(settings: CorpusSettings, work: str, done: Done) -> Stage:

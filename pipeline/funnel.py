@@ -30,6 +30,7 @@ _STAGES: Final[Mapping[str, _Words]] = {
     "candidates": _Words("Look for copies", "band hashes", "pairs of documents"),
     "offers": _Words("Send what is compared", "pairs of documents", "different pairs"),
     "pairs": _Words("Compare the pairs", "pairs of documents", "pairs of copies"),
+    "accuracy": _Words("Measure how copies are found", "documents"),
     "labels": _Words("Find the clusters", "pairs of copies", "documents with copies"),
     "members": _Words("Gather the clusters", "documents with copies"),
     "copies": _Words("Choose what is kept", "documents with copies", "clusters"),
@@ -78,3 +79,14 @@ def funnel_row(stage: str, tally: Tally, of_texts: bool = False) -> FunnelRow:
     elif words.rows:
         becomes += f", which are {tally.rows:,} {words.rows}"
     return FunnelRow(stage, words.title, words.takes, tally.taken, tally.passed, tuple(reasons), becomes, words.lost)
+
+
+def beside(manifest: CorpusManifest, stage: str) -> Tally:
+    """The ledger of a stage that no link passes; an empty one where the manifest has none."""
+    found = manifest.build.get("stages")
+    for entry in found if isinstance(found, list) else []:
+        if isinstance(entry, dict) and entry.get("stage") == stage:
+            counts = entry.get("counts")
+            numbers = {str(name): number for name, number in counts.items()} if isinstance(counts, dict) else {}
+            return Tally(counts={name: number for name, number in numbers.items() if isinstance(number, int)})
+    return Tally()

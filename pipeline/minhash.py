@@ -54,14 +54,19 @@ def _fmix32(h: Signature) -> Signature:
     return h ^ (h >> np.uint32(16))
 
 
+def words(text: str) -> list[str]:
+    """What shingles are made of."""
+    return _WORD.findall(text.lower())
+
+
 def shingles(text: str) -> Signature:
     """Distinct shingle hashes of a text, sorted; none only for a text without words."""
-    words = _WORD.findall(text.lower())
-    hashes = np.fromiter((xxhash.xxh3_64_intdigest(word.encode("utf-8", "replace")) for word in words), np.uint64)
-    width = min(SHINGLE, len(words))
+    found = words(text)
+    hashes = np.fromiter((xxhash.xxh3_64_intdigest(word.encode("utf-8", "replace")) for word in found), np.uint64)
+    width = min(SHINGLE, len(found))
     if not width:
         return np.empty(0, np.uint32)
-    count = len(words) - width + 1
+    count = len(found) - width + 1
     total = np.zeros(count, np.uint64)
     for start in range(width):
         total = total * _BASE + hashes[start : start + count]

@@ -160,6 +160,16 @@ DOMAINS = _table(
     ],
 )
 
+SAMPLED_PAIRS = _table(
+    "sampled_pairs",
+    1,
+    [
+        _required("url", pa.string()),
+        _required("other_url", pa.string()),
+        _required("merged", pa.bool_()),
+        _required("similarity", pa.float32()),  # exact Jaccard similarity of the 5-word shingles
+    ],
+)
 DECISIONS = _table(
     "decisions",
     1,
