@@ -98,7 +98,7 @@ def large(work: str, settled: StageManifest, documents: int) -> Stage:
         unit="edges",
         shuffle=Shuffle(
             sources=numbered([path] for path in stars.edges_of(work, settled)),
-            emit=emit,
+            emit=partial(emit, documents),
             bytes=edges * (1 + _CENTRES) * _LABEL.itemsize,
         ),
         expects={"taken": edges},
@@ -118,17 +118,26 @@ def label_all(documents: int, part: Part, output: PartOutput, blocks: Sequence[b
     del a, b  # 16 bytes per edge, while scipy needs its own
     smallest = components.smallest(len(vertices), rows, columns)
     output.rows = len(vertices)
-    owners = vertices >> np.uint64(32)
-    if len(owners) and owners[-1] >= documents:
-        raise StageError(f"stage {STAGE}: an edge names a document of part {owners[-1]}, there are {documents} parts")
+    owners = _owners(vertices, documents)
     bounds = [0, *(np.flatnonzero(np.diff(owners)) + 1).tolist(), len(vertices)]
     for start, end in pairwise(bounds):
         if start < end:
             _write(output, int(owners[start]), vertices[start:end], vertices[smallest[start:end]])
 
 
-def emit(source: Part, wanted: frozenset[int]) -> list[tuple[int, bytes]]:
-    """The labels of leaves and centres in one file of stars, for the documents parts that they are in."""
+def _owners(ids: U64, documents: int) -> npt.NDArray[np.int64]:
+    owners = (ids >> np.uint64(32)).astype(np.int64)
+    if len(owners) and owners.max() >= documents:
+        raise StageError(f"stage {STAGE}: an edge names a document of part {owners.max()} of {documents}")
+    return owners
+
+
+def emit(documents: int, source: Part, wanted: frozenset[int]) -> list[tuple[int, bytes]]:
+    """The labels of leaves and centres in one file of stars, for the documents parts that they are in.
+
+    Raises:
+        StageError: an edge names a document of a part that there isn't.
+    """
     found: list[tuple[int, bytes]] = []
     for batch in tabular.batches(source.inputs[0], ["a", "b"], _BATCH):
         a, b = batch["a"].to_numpy(), batch["b"].to_numpy()
@@ -136,7 +145,7 @@ def emit(source: Part, wanted: frozenset[int]) -> list[tuple[int, bytes]]:
         records = np.empty(len(b) + len(centres), _LABEL)
         records["id"] = np.concatenate([b, centres])
         records["label"] = np.concatenate([a, centres])
-        found += packed.scatter(records, (records["id"] >> np.uint64(32)).astype(np.int64), wanted)
+        found += packed.scatter(records, _owners(records["id"], documents), wanted)
     return found
 
 
