@@ -2,7 +2,7 @@
 
     python benchmarks/mutations.py [--pages 10000] [--first 0] [--folder ../shared/data/html]
 
-Ten thousand pages took COST minutes on one core. Exits with 1 if a page is neither a document nor dropped for a reason.
+Exits with 1 if a page is neither a document nor dropped for a reason.
 """
 
 import argparse
