@@ -153,7 +153,8 @@ def render(facts: Facts, name: str = "") -> str:
             _losses(funnel_row(stage, _failures(tally) if stage == "fetch" else tally, of_texts), facts.examples[stage])
             for stage, tally in facts.tallies.items()
         ),
-        months=_months(facts.months),
+        origin="texts" if of_texts else "posts",
+        months="" if of_texts else _MONTHS_HEAD + _months(facts.months),
         domains=f"{facts.kept.domains:,}",
         largest_domains=_shares("Domain", facts.kept.largest),
         lengths=_shares("Length", facts.kept.lengths),
@@ -199,6 +200,15 @@ def _funnel(rows: Sequence[FunnelRow]) -> str:
             f"<ul>{total}{losses}</ul></section>\n"
         )
     return "".join(drawn)
+
+
+_MONTHS_HEAD: Final = """<h2>The posts by month</h2>
+<p class="quiet"><span class="key">enough karma in this post</span> &ensp;
+<span class="key lost">too little</span> &ensp;
+Posts that may make a link, before posts of one URL merge. The age of a score, in the mean, is known where the dump
+tells when it was read: scores of the first day are still low. A month with less than half of what both sides of it
+have is told above the table.</p>
+"""
 
 
 def _months(months: Sequence[Month]) -> str:

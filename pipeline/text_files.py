@@ -26,6 +26,8 @@ STAGE: Final = "texts"
 _COMPRESSED: Final = (".gz", ".bz2", ".xz", ".zst")
 _JSON: Final = (".jsonl", ".ndjson", ".jsonlines", ".json")
 _PLAIN: Final = (".txt", ".text", ".md", ".markdown", ".rst")
+UNCOMPRESSED: Final = (*_JSON, *_PLAIN)
+"""Endings of files that are as large as their text."""
 _PARQUET: Final = (".parquet", ".pq")
 _PARQUET_MAGIC: Final = b"PAR1"
 

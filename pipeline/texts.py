@@ -13,7 +13,7 @@ import pyarrow as pa
 from pipeline import storage
 from pipeline.rounds import open_rounds
 from pipeline.stage import Part, PartOutput
-from pipeline.text_files import STAGE, DamagedFile, Text, read_texts
+from pipeline.text_files import STAGE, UNCOMPRESSED, DamagedFile, Text, read_texts
 from pipeline.text_settings import TextFields
 from schemas import tables
 from schemas.records import Reason, Rejected
@@ -21,7 +21,6 @@ from schemas.records import Reason, Rejected
 _RANGE_BYTES: Final = 128 * 2**20  # of text that a part holds at a time, about
 _MAX_RANGES: Final = 2**20
 _COMPRESSION: Final = 6  # of what does not look like plain text: a guess that only memory depends on
-_PLAIN: Final = (".jsonl", ".ndjson", ".jsonlines", ".json", ".txt", ".text", ".md", ".markdown", ".rst")
 _GROUP_BYTES: Final = 64 * 2**20  # of input files that are read as one part
 _GROUP_FILES: Final = 1000
 
@@ -70,7 +69,7 @@ def groups(files: Sequence[storage.Found]) -> list[list[str]]:
 
 def share(files: Sequence[storage.Found], parts: int) -> int:
     """How many ranges of keys in each part keep a range at about 128 MiB of text."""
-    total = sum(file.bytes * (1 if file.path.lower().endswith(_PLAIN) else _COMPRESSION) for file in files)
+    total = sum(file.bytes * (1 if file.path.lower().endswith(UNCOMPRESSED) else _COMPRESSION) for file in files)
     return max(1, min(_MAX_RANGES // parts, -(-total // (parts * _RANGE_BYTES))))
 
 
