@@ -18,7 +18,7 @@ def registered(url: str) -> str:
 
     Gives "" for what is no URL.
     """
-    if "://" not in url:
+    if not url.startswith(("http://", "https://")):  # the id of a text may have any form
         return ""
     host = urls.host_of(url)
     return _suffixes()(host).top_domain_under_public_suffix or host

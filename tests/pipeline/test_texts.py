@@ -241,6 +241,37 @@ def test_a_damaged_file_costs_what_it_has_lost(tmp_path):
     assert tally.counts["truncated_inputs"] == 2
 
 
+IDS = [
+    "http://",
+    "http://[x",
+    "a//[",
+    "\x1b[2J",
+    "../../etc",
+    "<script>",
+    "\u202eabc",
+    "text:zz",
+    "id:a",
+    " ",
+    "%",
+    "\U0001f600",
+]
+
+
+def test_ids_of_any_form(tmp_path):
+    made = [{"id": id, "text": story_of(number) + end} for number, id in enumerate(IDS) for end in ("", " The end.")]
+    made += [{"id": f"copy of {id}", "text": story_of(number)} for number, id in enumerate(IDS)]
+    write(tmp_path / "in.jsonl", as_lines(made))
+    manifest = build(tmp_path / "work", tmp_path / "in.jsonl")
+    assert manifest.stages["documents"].rejected == {"duplicate_id": len(IDS)}
+    assert manifest.stages["clusters"].rejected == {"near_duplicate": len(IDS)}
+    assert list(verify.problems(str(tmp_path / "work" / "corpus"), lambda done, total: None)) == []
+    page = report.build_report(str(tmp_path / "work"))
+    assert "<script>" not in page
+    for id in IDS:
+        shown = id.replace("\x1b", "\\x1b")
+        assert tell(Build(str(tmp_path / "work")), f"id:{shown}").verdict == "kept"
+
+
 def test_many_small_files_are_one_part():
     def files(*sizes):
         return [storage.Found(f"{n}.txt", size, 0) for n, size in enumerate(sizes)]
