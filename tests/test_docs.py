@@ -14,9 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [
     "README.md",
     "ARCHITECTURE.md",
-    "docs/benchmarks.md",
-    "docs/re-extraction.md",
     "examples/miniweb/README.md",
+    *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")),
 ]
 
 
