@@ -21,6 +21,8 @@ def print_funnel(manifest: CorpusManifest, console: Console, warnings: Iterable[
         table.add_row(row.title, f"{row.taken:,}", row.unit, style="bold")
         for reason, count in row.reasons:
             table.add_row("", f"-{count:,}", f"{reason}: {WORDS[reason]}")
+        for rule, count in row.rules:
+            table.add_row("", f"({count:,})", f"by rule {rule}", style="dim")
         becomes = "" if row.becomes == f"{row.passed:,} {row.unit}" else f": {row.becomes}"
         table.add_row("", f"{row.passed:,}", f"go on{becomes}")
     console.print(table, highlight=False, markup=False)

@@ -27,6 +27,9 @@ _STAGES: Final[Mapping[str, _Words]] = {
     "commoncrawl": _Words("Copy pages out of Common Crawl", "captures", "nearest captures"),
     "pages": _Words("Find a page for each link", "links", "pages"),
     "documents": _Words("Extract the text", "pages", "documents"),
+    "lines": _Words("Hash the lines", "documents", "lines"),
+    "repeats": _Words("Find lines that repeat over a domain", "lines", "lines to drop or keep"),
+    "paragraphs": _Words("Drop lines that repeat over a domain", "documents"),
     "candidates": _Words("Look for copies", "band hashes", "pairs of documents"),
     "offers": _Words("Send what is compared", "pairs of documents", "different pairs"),
     "pairs": _Words("Compare the pairs", "pairs of documents", "pairs of copies"),
@@ -37,6 +40,8 @@ _STAGES: Final[Mapping[str, _Words]] = {
     "clusters": _Words("Drop the copies", "documents"),
     "shards": _Words("Write the shards", "documents"),
 }
+
+_RULE: Final = "rule "  # begins the name of a count of what one rule of a filter refused
 
 _OF_TEXTS: Final = {
     **_STAGES,
@@ -55,6 +60,7 @@ class FunnelRow:
     taken: int
     passed: int
     reasons: tuple[tuple[Reason, int], ...]  # most frequent first, then by name
+    rules: tuple[tuple[str, int], ...]  # of the published filters that refused, in order of their names
     becomes: str  # what passed, in words: "8 posts, which are 5 links"
     fate: str = "do not go on"  # of those that did not
 
@@ -78,7 +84,10 @@ def funnel_row(stage: str, tally: Tally, of_texts: bool = False) -> FunnelRow:
         becomes = f"{tally.rows:,} {words.rows}"
     elif words.rows:
         becomes += f", which are {tally.rows:,} {words.rows}"
-    return FunnelRow(stage, words.title, words.takes, tally.taken, tally.passed, tuple(reasons), becomes, words.lost)
+    rules = tuple((name.removeprefix(_RULE), count) for name, count in tally.counts.items() if name.startswith(_RULE))
+    return FunnelRow(
+        stage, words.title, words.takes, tally.taken, tally.passed, tuple(reasons), rules, becomes, words.lost
+    )
 
 
 def beside(manifest: CorpusManifest, stage: str) -> Tally:

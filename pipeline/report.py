@@ -12,10 +12,10 @@ from importlib import resources
 from string import Template
 from typing import Any, Final
 
-from pipeline import copies, findings, health, markup, storage
+from pipeline import accuracy, copies, findings, health, markup, storage
 from pipeline.corpus import CORPUS
 from pipeline.findings import Clusters, Example, Kept, Share
-from pipeline.funnel import FunnelRow, funnel_row, funnel_rows
+from pipeline.funnel import FunnelRow, beside, funnel_row, funnel_rows
 from pipeline.health import Month
 from pipeline.markup import Column
 from pipeline.reasons import WORDS
@@ -161,6 +161,10 @@ def render(facts: Facts, name: str = "") -> str:
         groups=f"{groups:,}",
         dropped=f"{dropped:,}",
         sizes=sizes or "none",
+        accuracy="".join(
+            f'<p class="quiet">{markup.text(sentence)}</p>\n'
+            for sentence in accuracy.sentences(beside(manifest, accuracy.STAGE).counts)
+        ),
         clusters=_cluster_table(clusters),
         shards=_shard_table(manifest.shards),
         config=_pairs("Setting", "Value", _flat(manifest.config)),
