@@ -6,6 +6,7 @@ first is a target once. What is left at the end of a shard, too short for a wind
 
 The order of an epoch is a keyed permutation that is computed, not stored, so the state of the loader is the step and
 nothing else. A batch does not depend on how many processes share it: rank r of w takes its rows r, r+w, r+2w, ...
+`loader.py` reads batches ahead of the training loop.
 """
 
 import hashlib
@@ -35,6 +36,17 @@ class Shard:
     tokens: NDArray[np.uint16]
     ends: NDArray[np.int32]  # of each document, in tokens: one past its end-of-text
     table: pa.RecordBatch
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The part of one document that lies in one window."""
+
+    key: bytes
+    url: str
+    shard: str
+    offset: int  # of the document's first token in the shard's stream
+    tokens: int  # of the document that are inputs or targets of the window
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +116,18 @@ class Windows:
             )
         return out
 
-    def documents_of(self, window: int) -> list[tuple[bytes, str]]:
-        """Key and URL of each document with a token in `window`, in order."""
+    def spans_of(self, window: int) -> list[Span]:
+        """The documents with a token in `window`, in order. The window's last token is a target only."""
         (shard_index,), (start,) = self._place(np.array([window]))
-        shard = self.shards[shard_index]
-        first, last = np.searchsorted(shard.ends, [start, start + self.length], side="right")
-        rows = shard.table.select(["key", "url"]).slice(int(first), int(last - first) + 1)
-        return [(row["key"], row["url"]) for row in rows.to_pylist()]
+        shard, end = self.shards[shard_index], start + self.length + 1
+        first, last = np.searchsorted(shard.ends, [start, end - 1], side="right").tolist()
+        spans = []
+        for document, row in enumerate(shard.table.select(["key", "url"]).slice(first, last - first + 1).to_pylist()):
+            begins = int(shard.ends[first + document - 1]) if first + document else 0
+            stops = int(shard.ends[first + document])
+            tokens = min(stops, end) - max(begins, start)
+            spans.append(Span(row["key"], row["url"], shard.name, begins, tokens))
+        return spans
 
     def _place(self, windows: NDArray[np.int64]) -> tuple[list[int], list[int]]:
         """Shard of each window, and the token in it where the window starts."""
@@ -128,7 +145,7 @@ class Batches:
         """Batches of `batch_tokens` tokens, over all ranks.
 
         Raises:
-            ValueError: the batch is no whole number of windows, or the split has no window.
+            ValueError: the batch is no whole number of windows, or the split has fewer windows than one batch.
         """
         length = windows.length
         if batch_tokens < length or batch_tokens % length:
@@ -141,6 +158,11 @@ class Batches:
             )
         self.windows = windows
         self.rows = batch_tokens // length
+        if self.rows > len(windows):
+            raise ValueError(
+                f"a batch of {batch_tokens} tokens is {self.rows} windows, split {windows.split!r} has {len(windows)}: "
+                f"some would be twice in one batch. Lower batch_tokens to {len(windows) * length} or less"
+            )
         self.seed = seed
 
     def windows_at(self, step: int) -> NDArray[np.int64]:
@@ -153,8 +175,22 @@ class Batches:
         return places
 
     def batch(self, step: int, rank: int = 0, world: int = 1) -> NDArray[np.int64]:
-        """Rows (B, T + 1) of batch `step` that are due to `rank` of `world` processes."""
+        """Rows (B, T + 1) of batch `step` that are due to `rank` of `world` processes.
+
+        Raises:
+            ValueError: the ranks would get unequal numbers of rows, which their averaged gradients can't make up for.
+        """
+        if self.rows % world:
+            fits = [n for n in range(1, self.rows + 1) if self.rows % n == 0 and n <= 2 * world]
+            raise ValueError(
+                f"a batch of {self.rows} windows can't be shared evenly by {world} ranks: "
+                f"start {' or '.join(map(str, fits))} of them, or change batch_tokens"
+            )
         return self.windows.read(self.windows_at(step)[rank::world])
+
+    def digest(self, step: int) -> str:
+        """sha256 of the tokens of the whole batch `step`, in order, as little-endian uint16."""
+        return hashlib.sha256(self.batch(step).astype("<u2").tobytes()).hexdigest()
 
 
 def permute(index: NDArray[np.int64], n: int, key: str) -> NDArray[np.int64]:

@@ -1,5 +1,6 @@
 """Windows, their order, and what is refused."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -63,13 +64,24 @@ def test_windows_are_slices_of_the_shards(make_corpus, shards, length):
 @settings(max_examples=20, deadline=None)
 def test_a_window_names_its_documents(make_corpus, shards, length):
     windows = Windows(Corpus.open(make_corpus(shards)), "train", length)
-    owners = []
+    expected = []
     for number, shard in enumerate(shards):
         stream = [i for i, document in enumerate(shard) for _ in range(len(document) + 1)]
         for start in range(0, len(stream) - length, length):
-            rows = sorted(set(stream[start : start + length + 1]))
-            owners.append([f"http://example.com/train/{number}/{row}" for row in rows])
-    assert [[url for _, url in windows.documents_of(window)] for window in range(len(windows))] == owners
+            inside = stream[start : start + length + 1]
+            expected.append(
+                [
+                    (
+                        f"http://example.com/train/{number}/{row}",
+                        f"train-{number:05}.arrow",
+                        stream.index(row),
+                        inside.count(row),
+                    )
+                    for row in sorted(set(inside))
+                ]
+            )
+    found = [[(s.url, s.shard, s.offset, s.tokens) for s in windows.spans_of(w)] for w in range(len(windows))]
+    assert found == expected
 
 
 @given(rows=st.integers(1, 40), seed=st.integers(0, 2**40), epochs=st.integers(1, 3))
@@ -85,15 +97,38 @@ def test_every_window_once_an_epoch(counting_corpus, rows, seed, epochs):
     assert len({tuple(order) for order in orders}) == epochs
 
 
-@given(step=st.integers(0, 10**9), world=st.integers(1, 9), rows=st.integers(1, 12))
+@given(step=st.integers(0, 10**9), world=st.integers(1, 9), each=st.integers(1, 6))
 @settings(max_examples=25, deadline=None)
-def test_a_batch_does_not_depend_on_the_number_of_ranks(counting_corpus, step, world, rows):
+def test_a_batch_does_not_depend_on_the_number_of_ranks(counting_corpus, step, world, each):
+    rows = each * world
     batches = Batches(Windows(Corpus.open(counting_corpus), "train", 64), 64 * rows, seed=3)
     whole = batches.batch(step)
     assert whole.shape == (rows, 65)
     assert whole.dtype == np.int64
+    again = np.empty_like(whole)
     for rank in range(world):
-        assert np.array_equal(batches.batch(step, rank, world), whole[rank::world])
+        again[rank::world] = batches.batch(step, rank, world)
+    assert hashlib.sha256(again.astype("<u2").tobytes()).hexdigest() == batches.digest(step)
+
+
+def test_the_order_of_a_seed_is_this_one_for_ever(counting_corpus):
+    batches = Batches(Windows(Corpus.open(counting_corpus), "train", 16), 16 * 12, seed=1337)
+    digests = [batches.digest(step) for step in range(201)]
+    assert len(set(digests)) == 201
+    assert hashlib.sha256("".join(digests).encode()).hexdigest()[:16] == "4e5cbe0ac8d67c25"
+
+
+def test_a_batch_is_shared_evenly_or_not_at_all(counting_corpus):
+    batches = Batches(Windows(Corpus.open(counting_corpus), "train", 64), 64 * 8, seed=0)
+    with pytest.raises(ValueError, match=r"8 windows can't be shared evenly by 3 ranks: start 1 or 2 or 4 of them"):
+        batches.batch(0, 0, 3)
+
+
+def test_a_corpus_smaller_than_a_batch_is_refused(make_corpus):
+    windows = Windows(Corpus.open(make_corpus([[[1] * 99]])), "train", 16)
+    assert Batches(windows, 16 * 6, 0).rows == 6
+    with pytest.raises(ValueError, match=r"is 7 windows, split 'train' has 6: .* Lower batch_tokens to 96 or less"):
+        Batches(windows, 16 * 7, 0)
 
 
 def test_shards_are_not_copied(counting_corpus):
