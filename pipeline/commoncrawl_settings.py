@@ -13,7 +13,8 @@ class CommonCrawlSettings:
     prefix: str = "https://data.commoncrawl.org/"
     """What stands before the file names of the index: http(s) URL, s3://commoncrawl/, or a folder; ends in a slash."""
     only_when: Literal["all", "missing"] = "all"
-    """Look for every link, or only for those that the other sources have no usable capture of."""
+    """Look for every link, or only for those that the other sources have no usable capture of and whose sites did not
+    refuse them (robots.txt, marks against text mining)."""
     candidates: int = 3
     """Captures that are read for one link, nearest first, before it is given up."""
     rounds: int = 1

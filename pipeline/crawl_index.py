@@ -70,6 +70,8 @@ _FILE: Final = re.compile(r"[A-Za-z0-9_=+-][A-Za-z0-9._=+-]*(/[A-Za-z0-9_=+-][A-
 _PLAIN_HOST: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.[a-z][a-z0-9-]*")
 
 
+_SETTLED: Final = pa.array(["", Reason.ROBOTS_DISALLOWED.value, Reason.MINING_REFUSED.value])
+
 U64 = npt.NDArray[np.uint64]
 
 
@@ -154,11 +156,14 @@ def _filter(wanted: Wanted) -> _Filter:
 
 
 def _usable(paths: Sequence[str]) -> tuple[U64, U64]:
-    """Both halves of the keys that have a capture without verdict, in order of the first."""
+    """Both halves of the keys that need no other capture, in order of the first.
+
+    They have a page, or the site refused it: a refusal is an answer, which an old capture must not get around.
+    """
     halves: list[tuple[U64, U64]] = []
     for path in paths:
         for batch in tabular.batches(path, ["key", "verdict"], rows=_BATCH):
-            halves.append(packed.split_keys(batch.filter(pc.equal(batch["verdict"], ""))["key"].to_pylist()))
+            halves.append(packed.split_keys(batch.filter(pc.is_in(batch["verdict"], _SETTLED))["key"].to_pylist()))
     if not halves:
         return np.empty(0, np.uint64), np.empty(0, np.uint64)
     hi, lo = (np.concatenate(columns) for columns in zip(*halves, strict=True))

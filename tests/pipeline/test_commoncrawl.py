@@ -810,7 +810,9 @@ def test_common_crawl_has_what_the_live_web_lost(tmp_path):
     crawl = Crawl(tmp_path / "crawl")
     posted = 1_400_000_000
     with loopback_site.running(tmp_path / "log") as port:
-        wanted = [t for t in loopback_site.targets(port) if t.kind in ("front", "late", "missing", "moved")]
+        wanted = [
+            t for t in loopback_site.targets(port) if t.kind in ("front", "late", "missing", "moved", "robots", "noai")
+        ]
         for target in wanted:
             html = f"<html><body><p>{target.url} as it was.".encode()
             head = StatusAndHeaders("200 OK", [("Content-Type", "text/html")], protocol="HTTP/1.1")
@@ -839,7 +841,11 @@ def test_common_crawl_has_what_the_live_web_lost(tmp_path):
     assert fetched == {link_key(canonicalize(t.url)): t.verdict for t in wanted}
     assert set(fetched.values()) >= {"", Reason.SOFT_404, Reason.MODIFIED_LATER, Reason.HTTP_STATUS}
     taken = {key: page["archive"].rsplit("/", 2)[1] for key, page in pages_of(tmp_path / "work").items()}
-    assert taken == {key: "commoncrawl" if verdict else "fetch" for key, verdict in fetched.items()}
+    refused = {Reason.ROBOTS_DISALLOWED, Reason.MINING_REFUSED}
+    assert refused < set(fetched.values())
+    assert taken == {
+        key: "commoncrawl" if verdict else "fetch" for key, verdict in fetched.items() if verdict not in refused
+    }
 
 
 def test_common_crawl_as_a_fallback_for_what_the_archives_lack(world, tmp_path):
