@@ -55,14 +55,32 @@ def _hashes(batch: pa.RecordBatch) -> U64:
 
 def find(groups: Groups, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
     """Pair the documents that share a hash of this range."""
-    records = packed.gather(blocks, _RECORD)
-    a, b = pairs(records["hash"], records["id"])
+    records = np.frombuffer(b"".join(blocks), _RECORD)
+    a, b = pairs(*_shared(records))
     output.taken = output.passed = len(records)
     output.rows = len(a)
     name = part.name + exchange.ENDING
     with output.file(name) as sink, exchange.open_exchange(sink, tables.EDGES, groups.count) as edges:
         edges.add(pa.table({"a": a, "b": b}, tables.EDGES), groups.of(a))
     output.set_rows(name, len(a))
+
+
+def _shared(records: packed.Packed) -> tuple[U64, U64]:
+    """Hashes that come more than once, sorted, and their ids, rising within each hash.
+
+    Few do as a rule, so only these are sorted by both: a quarter of the time of sorting all records.
+    """
+    hashes = np.ascontiguousarray(records["hash"])
+    order = np.argsort(hashes)
+    ordered = hashes[order]
+    same = ordered[1:] == ordered[:-1]
+    shared = np.zeros(len(order), np.bool_)
+    shared[1:] |= same
+    shared[:-1] |= same
+    rows = order[shared]
+    hashes, ids = hashes[rows], records["id"][rows]
+    order = np.lexsort((ids, hashes))
+    return hashes[order], ids[order]
 
 
 def pairs(hashes: U64, ids: U64) -> tuple[U64, U64]:

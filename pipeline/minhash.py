@@ -21,6 +21,9 @@ SHINGLE = 5  # words
 LEAST_SHINGLES = 20  # of a text that can resemble another; a shorter one has equal texts as its only copies
 
 _WORD = re.compile(r"\w+")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+_BLANKED = {code: " " for code in range(128) if not _WORD.match(chr(code))}
+_MOST_BLANKED = 16  # different characters that are replaced one by one
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _CHUNK = 4096  # shingles that are permuted at once: 2 MB of work space
 _PERMUTATIONS_SHA256 = "b14750dd0abf30bb02469d6062895f1dee4f3bf2ef2d0a91310e8dafee9dc551"
@@ -56,7 +59,15 @@ def _fmix32(h: Signature) -> Signature:
 
 def words(text: str) -> list[str]:
     """What shingles are made of."""
-    return _WORD.findall(text.lower())
+    # The same as finding all matches of _WORD, in half of the time for English.
+    text = text.lower()
+    if not text.isascii():
+        others = set(_NOT_ASCII.findall(text))
+        if len(others) > _MOST_BLANKED or any(map(str.isalnum, others)):
+            return _WORD.findall(text)
+        for character in others:
+            text = text.replace(character, " ")
+    return text.translate(_BLANKED).split()
 
 
 def shingles(text: str) -> Signature:
@@ -70,7 +81,10 @@ def shingles(text: str) -> Signature:
     total = np.zeros(count, np.uint64)
     for start in range(width):
         total = total * _BASE + hashes[start : start + count]
-    return np.unique((fmix64(total) >> np.uint64(32)).astype(np.uint32))
+    combined = np.sort((fmix64(total) >> np.uint64(32)).astype(np.uint32))
+    new = np.ones(count, np.bool_)  # by hand: np.unique takes seven times as long for a page
+    np.not_equal(combined[1:], combined[:-1], out=new[1:])
+    return combined[new]
 
 
 def sign(hashes: Signature) -> Signature:

@@ -25,6 +25,20 @@ def test_one_hash_for_each_distinct_shingle(found):
     assert len(minhash.shingles(text)) == len(exact_shingles(text))
 
 
+@given(
+    st.text(), st.text(st.characters(max_codepoint=0x2100)), st.text("a_1 \x1c\x85\xa0\u2019\u2014\u00e9\u0130\ud800")
+)
+def test_words_are_runs_of_word_characters(any_text, latin, tricky):
+    for text in (any_text, latin, tricky, latin + "\u2019s \u2014 ok"):
+        assert minhash.words(text) == re.findall(r"\w+", text.lower())
+
+
+def test_words_in_linear_time_with_every_mark_there_is():
+    marks = "".join(chr(code) for code in range(0x2000, 0x2C00) if not chr(code).isalnum())
+    text = f"one {marks} two" * 300
+    assert minhash.words(text) == re.findall(r"\w+", text)
+
+
 @settings(max_examples=25)
 @given(words)
 def test_signatures_are_those_of_datasketch(found):
