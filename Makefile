@@ -1,9 +1,10 @@
 # make demo: build the shipped mini web and train a tiny GPT-2.  make test: the default test suite.
+# make engines: Spark, Flink, Prism and object stores into a cache folder.  make test-engines: tests on them.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test lint install clean
+.PHONY: demo test lint install clean engines test-engines
 
 install: $(STAMP)
 
@@ -19,6 +20,15 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+# Needs Java 17, Maven and Go; what can't be had is left out, and its tests say so. The cache folder is
+# ~/.cache/webtext/engines or WEBTEXT_ENGINES.
+engines: $(STAMP)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[aws,gcp]'
+	$(BIN)/python tests/engines/engine_parts.py
+
+test-engines: engines
+	$(BIN)/python -m pytest tests/engines --engines
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

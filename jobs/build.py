@@ -112,6 +112,7 @@ def run(config: BuildConfig) -> int:
     from pipeline.report import read_months
     from pipeline.stage import StageError
 
+    storage.configure(config.beam)  # the inputs are listed before the first pipeline
     crawl = config.commoncrawl if config.commoncrawl.index else None
     inputs = Inputs.find([*config.submissions, *config.urls], config.warcs, config.fetch.settings(), crawl)
     if config.documents:

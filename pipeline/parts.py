@@ -17,6 +17,7 @@ from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
 from pipeline import stage as stages
+from pipeline import storage
 from pipeline.engine import beam_options, is_local
 from pipeline.pool import Pool
 from pipeline.progress import watch
@@ -40,6 +41,11 @@ class FanOut(beam.DoFn):
         self._workers = workers
         self._flags = flags
         self._pool: Pool | None = None
+
+    def setup(self) -> None:
+        """Give this process the flags of its file systems: not every Beam worker knows its pipeline's options."""
+        if not self._workers:
+            storage.configure(self._flags)
 
     def start_bundle(self) -> None:
         """Start the pool. A local stage is one bundle, so this happens once."""
@@ -72,7 +78,10 @@ def build_graph(root: Any, stage: Stage, todo: list[Part], workers: int, flags: 
     """Add the stage to a pipeline: Create, Reshuffle and ParDo of parts; a shuffle stage has a GroupByKey."""
 
     def spread(label: str, parts: Iterable[Part]) -> Any:
-        return root | f"{label} list" >> beam.Create(list(parts)) | f"{label} spread" >> beam.Reshuffle()
+        # Create would reshuffle once more by itself.
+        return (
+            root | f"{label} list" >> beam.Create(list(parts), reshuffle=False) | f"{label} spread" >> beam.Reshuffle()
+        )
 
     def fan_out(function: Callable[[Any], list[Any]]) -> beam.ParDo:
         return beam.ParDo(FanOut(function, workers, flags))
@@ -84,9 +93,9 @@ def build_graph(root: Any, stage: Stage, todo: list[Part], workers: int, flags: 
         partial(stages.emit_blocks, stage.shuffle, wanted)
     ).with_output_types(tuple[int, bytes])
     # Every wanted part is to run, also one that no source sends anything to.
-    empty = root | "empty blocks" >> beam.Create([(ordinal, b"") for ordinal in sorted(wanted)]).with_output_types(
-        tuple[int, bytes]
-    )
+    empty = root | "empty blocks" >> beam.Create(
+        [(ordinal, b"") for ordinal in sorted(wanted)], reshuffle=False
+    ).with_output_types(tuple[int, bytes])
     return (
         (blocks, empty)
         | beam.Flatten()
