@@ -86,6 +86,7 @@ def _render(story: "Story") -> Table:
         language = f"English with probability {text.language_probability:.2f}"
         grid.add_row("document", Text(f"{size}, {language}\n{text.title}", overflow="fold"))
     _refusals(grid, "documents", story)
+    _refusals(grid, "paragraphs", story)
     if story.copy_of:
         grid.add_row("copy of", Text(f"{story.copy_of.url}  similarity {story.copy_of.similarity:.2f}"))
     for number, copy in enumerate(story.copies):

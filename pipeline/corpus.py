@@ -9,7 +9,19 @@ from dataclasses import asdict, replace
 from functools import partial
 from importlib.metadata import version
 
-from pipeline import commoncrawl, dedup, documents, pages, posts, shards, spool, storage, text_documents, texts
+from pipeline import (
+    commoncrawl,
+    dedup,
+    documents,
+    pages,
+    paragraphs,
+    posts,
+    shards,
+    spool,
+    storage,
+    text_documents,
+    texts,
+)
 from pipeline.inputs import Inputs, claim, identities, versions
 from pipeline.settings import CorpusSettings
 from pipeline.stage import Shuffle, Stage, numbered
@@ -46,7 +58,9 @@ def build_corpus(settings: CorpusSettings, inputs: Inputs, work: str, run: RunSt
             if stage := make(settings, inputs, work, done):
                 done[stage.name] = run(stage)
                 spool.sweep(stage.folder, stage.fingerprint)
-        done |= dedup.find_copies(settings, work, done["documents"], run)
+        done |= paragraphs.drop_repeated(settings, work, done["documents"], run)
+        copies = dedup.find_copies(settings, work, _final(done), run)
+        done |= {name: manifest for name, manifest in copies.items() if name != "documents"}
         shard_stage = _shards(settings, work, done)
         done[shard_stage.name] = run(shard_stage)
         manifest = corpus_manifest(settings, inputs, done)
@@ -235,6 +249,11 @@ def _text_plan(settings: CorpusSettings, inputs: Inputs) -> tuple[texts.Plan, Se
     return texts.Plan(inputs.texts.fields, inputs.texts.base, settings.parts, texts.share(files, settings.parts)), files
 
 
+def _final(done: Done) -> StageManifest:
+    """The documents with the text that the corpus has."""
+    return done.get(paragraphs.STAGE, done["documents"])
+
+
 _FROM_LINKS = (_posts, _links, _fetch, _captures, _index, _commoncrawl, _pages, _documents)
 _FROM_TEXTS = (_texts, _text_documents)
 
@@ -246,7 +265,7 @@ def _shards(settings: CorpusSettings, work: str, done: Done) -> Stage:
     plans = [
         shards.plan(split, counts[f"{split}_tokens"], settings.parts, settings.shards) for split in ("train", "val")
     ]
-    texts = _paths(work, done, "documents", ".documents.parquet")
+    texts = _paths(work, done, _final(done).stage, ".documents.parquet")
     decisions = _paths(work, done, "clusters", ".decisions.parquet")
     return Stage(
         name=shards.STAGE,
@@ -272,16 +291,28 @@ FLOW = ("posts", "links", "pages", "documents", "clusters", "shards")  # the sta
 TEXT_FLOW = ("texts", "documents", "clusters", "shards")  # and those that a given text passes
 
 
+def flow(of_texts: bool, dedup_paragraphs: object) -> tuple[str, ...]:
+    """The stages that a record of a build passes, in order.
+
+    Args:
+        of_texts: whether it is a build from texts.
+        dedup_paragraphs: the setting dedup.paragraphs, or None where a build is too old to have it.
+    """
+    stages = TEXT_FLOW if of_texts else FLOW
+    after = stages.index("documents") + 1
+    return (*stages[:after], paragraphs.STAGE, *stages[after:]) if dedup_paragraphs else stages
+
+
 def corpus_manifest(settings: CorpusSettings, inputs: Inputs, done: Done) -> CorpusManifest:
     """The manifest of a complete build.
 
     The ledgers of the stages that a link passes are content. Those of the captures and candidates count archive
     records and hashes, which may differ when the same pages come in other files, so they are told with the build.
     """
-    flow = TEXT_FLOW if inputs.texts else FLOW
+    passed = flow(bool(inputs.texts), settings.dedup.paragraphs)
     return CorpusManifest(
         config=asdict(settings),
-        stages={name: done[name].tally for name in flow},
+        stages={name: done[name].tally for name in passed},
         shards=tuple(_token_shard(receipt) for receipt in done[shards.STAGE].receipts),
         texts=tuple(done[shards.STAGE].named(shards.TEXT)),
         build={
@@ -289,7 +320,7 @@ def corpus_manifest(settings: CorpusSettings, inputs: Inputs, done: Done) -> Cor
             "submissions": [found.path for found in inputs.submissions],
             "archives": [found.path for found in inputs.archives],
             **({"documents": [found.path for found in inputs.texts.files]} if inputs.texts else {}),
-            "stages": [{"stage": name, **asdict(done[name].tally)} for name in done if name not in flow],
+            "stages": [{"stage": name, **asdict(done[name].tally)} for name in done if name not in passed],
         },
     )
 

@@ -19,7 +19,7 @@ Done = Mapping[str, StageManifest]
 
 def _groups(work: str, done: Done) -> Groups:
     documents = done["documents"]
-    paths = [storage.join(work, "documents", file.name) for file in documents.named(".documents.parquet")]
+    paths = [storage.join(work, documents.stage, file.name) for file in documents.named(".documents.parquet")]
     return Groups.plan(paths, documents.tally.rows)
 
 

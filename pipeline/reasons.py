@@ -58,6 +58,7 @@ WORDS: Final[Mapping[Reason, str]] = {
     Reason.FILTER_GOPHER: "refused by a rule of Gopher",
     Reason.FILTER_C4: "refused by a rule of C4",
     Reason.FILTER_FINEWEB: "refused by a rule of FineWeb",
+    Reason.REPEATED_PARAGRAPHS: "too little text without the lines that repeat over its domain",
     Reason.EXACT_DUPLICATE: "the same text as a document that is kept",
     Reason.NEAR_DUPLICATE: "nearly the same text as a document that is kept",
 }

@@ -97,12 +97,19 @@ class DedupSettings:
     max_domain_loss: float = 0.9
     """Largest share of its documents that a domain of 1,000 documents and more may lose as copies; else the build
     stops and shows it."""
+    paragraphs: int = 0
+    """Number of documents of one registered domain from which on a line that they share is dropped from all of them
+    but one; 0 for never. For example 3 (docs/paragraphs.md)."""
+    paragraph_characters: int = 100
+    """Length in characters of the shortest line that is dropped so."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a value out of its range."""
         _check("dedup.threshold", self.threshold, 0.01, 2)
         _check("dedup.max_cluster_share", self.max_cluster_share, 0, 1)
         _check("dedup.max_domain_loss", self.max_domain_loss, 0, 1)
+        _check("dedup.paragraphs", self.paragraphs or 2, 2, 2**31)
+        _check("dedup.paragraph_characters", self.paragraph_characters, 1, 2**31)
 
 
 @dataclass(frozen=True)

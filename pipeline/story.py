@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import names, packed, shards, storage, tabular, urls
-from pipeline.corpus import CORPUS, FLOW, TEXT_FLOW
+from pipeline.corpus import CORPUS, flow
 from pipeline.inputs import CLAIM, TEXTS_CLAIM
 from pipeline.reasons import WORDS
 from pipeline.stage import MANIFEST, REJECTED
@@ -171,7 +171,7 @@ class Build:
         self.parts: int = self.settings["parts"]
         self.archives = [identity.rsplit(" ", 2)[0] for identity in self.settings["input archives"]]
         self.of_texts = TEXTS_CLAIM in self.settings  # not of links
-        self.flow = TEXT_FLOW if self.of_texts else FLOW
+        self.flow = flow(self.of_texts, self.settings.get("dedup.paragraphs"))
         self.beside = (  # stages of this build that no link passes, but captures come from
             *(["fetch"] if "input live web" in self.settings else []),
             *([] if self.of_texts else ["captures"]),
@@ -262,17 +262,10 @@ def _refusals(build: Build, key: bytes | None, ordinal: int, asked: str) -> Iter
         as_posted = pc.and_(_equal(table["key"], b""), pc.equal(table["url"], asked[:_URL]))
         return as_posted if key is None else pc.or_(as_posted, _equal(table["key"], key))
 
-    # Shards lose nothing.
-    for stage, ending in (
-        ("texts", REJECTED),
-        ("posts", REJECTED),
-        ("links", own),
-        ("fetch", REJECTED),
-        ("pages", own),
-        ("documents", own),
-        ("clusters", REJECTED),
-    ):
-        for path in build.files(stage, ending):
+    # Shards lose nothing. The stages that are not in `by_key` have parts of another kind.
+    by_key = {"links", "pages", "documents", "paragraphs"}
+    for stage in ("texts", "posts", "links", "fetch", "pages", "documents", "paragraphs", "clusters"):
+        for path in build.files(stage, own if stage in by_key else REJECTED):
             for _, row in _rows(path, ["stage", "reason", "detail"], ["key", "url"], matches):
                 yield Refusal(**row)
 
@@ -332,13 +325,15 @@ def _is_own(build: Build, named: str, archive: str) -> bool:
 
 def _tell_document(build: Build, story: Story, key: bytes, ordinal: int) -> str:
     """Tell the document, and return the split that it is in, if any."""
-    for path in build.part("documents", ordinal, ".documents.parquet"):
-        columns = ["title", "length", "token_count", "language_probability"]
-        for at, row in _with_key(path, columns, key):
-            story.text = Text(row["title"], row["length"], row["token_count"], row["language_probability"])
-            for decisions in build.part("clusters", ordinal, ".decisions.parquet"):
-                with tabular.open_parquet(decisions) as table:
-                    return str(table.read(["split"], use_threads=False)["split"][at].as_py())
+    columns = ["title", "length", "token_count", "language_probability"]
+    stages = [stage for stage in build.flow if stage in {"documents", "paragraphs"}]
+    for stage in stages:
+        for path in build.part(stage, ordinal, ".documents.parquet"):
+            for at, row in _with_key(path, columns, key):
+                story.text = Text(row["title"], row["length"], row["token_count"], row["language_probability"])
+                for decisions in build.part("clusters", ordinal, ".decisions.parquet") if stage == stages[-1] else ():
+                    with tabular.open_parquet(decisions) as table:
+                        return str(table.read(["split"], use_threads=False)["split"][at].as_py())
     return ""
 
 
@@ -376,12 +371,14 @@ def _place(build: Build, key: bytes, ordinal: int, split: str) -> Place | None:
 def _verdict(build: Build, story: Story, split: str) -> tuple[str, str]:
     if story.place:
         return KEPT, f"The document is in the {story.place.split} split of the corpus."
+    stops = {*story.stages_missing, *(refusal.stage for refusal in story.refusals)}
     reached = {
-        "texts": bool(story.text or "documents" in (*story.stages_missing, *(r.stage for r in story.refusals))),
+        "texts": story.text is not None or "documents" in stops,
         "posts": bool(story.posts),
         "links": story.link is not None,
         "pages": any(capture.chosen for capture in story.captures),
         "documents": story.text is not None,
+        "paragraphs": "paragraphs" not in stops,
         "clusters": split != "",
         "shards": False,
     }

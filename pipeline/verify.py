@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import packed, shard_checks, shards, storage
-from pipeline.corpus import FLOW, TEXT_FLOW
+from pipeline.corpus import flow
 from pipeline.decisions import split_of
 from pipeline.settings import ShardSettings
 from schemas.manifest import (
@@ -114,9 +114,10 @@ def read_manifest(corpus: str) -> tuple[CorpusManifest | None, str]:
 def ledger(manifest: CorpusManifest) -> Iterator[str]:
     """Where the books do not balance: inside a stage, between two stages, or between stages and shards."""
     stages = manifest.stages
-    flow = TEXT_FLOW if "texts" in stages else FLOW
-    if tuple(stages) != flow:
-        yield f"{CORPUS_MANIFEST}: stages are {', '.join(stages) or 'none'}, expected {', '.join(flow)}"
+    dedup = manifest.config.get("dedup")
+    expected = flow("texts" in stages, dedup.get("paragraphs") if isinstance(dedup, dict) else None)
+    if tuple(stages) != expected:
+        yield f"{CORPUS_MANIFEST}: stages are {', '.join(stages) or 'none'}, expected {', '.join(expected)}"
     for name, tally in stages.items():
         rejected = sum(tally.rejected.values())
         if tally.balance():
@@ -127,7 +128,7 @@ def ledger(manifest: CorpusManifest) -> Iterator[str]:
         # Posts merge to links, so that stage alone may have fewer rows than records that passed.
         if tally.rows > tally.passed or (tally.rows < tally.passed and name != "links"):
             yield f"{CORPUS_MANIFEST}: stage {name} has {tally.rows} rows, but {tally.passed} records passed"
-    for before, after in pairwise(flow):
+    for before, after in pairwise(expected):
         if before in stages and after in stages and stages[before].rows != stages[after].taken:
             yield (
                 f"{CORPUS_MANIFEST}: stage {before} has {stages[before].rows} rows, "

@@ -69,6 +69,8 @@ class Reason(StrEnum):
     FILTER_GOPHER = "filter_gopher"
     FILTER_C4 = "filter_c4"
     FILTER_FINEWEB = "filter_fineweb"
+    # paragraphs: without the lines that other documents of its domain have, a document is none any more
+    REPEATED_PARAGRAPHS = "repeated_paragraphs"
     # dedup: a document is a copy of one that is kept
     EXACT_DUPLICATE = "exact_duplicate"
     NEAR_DUPLICATE = "near_duplicate"

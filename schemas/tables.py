@@ -118,6 +118,19 @@ DOCUMENTS = _table(
     ],
 )
 
+REPEATED_LINES = _table(
+    "repeated_lines",
+    1,
+    [  # one row per line that repeats over the documents of a domain
+        _required("domain", pa.string()),  # registered domain; "" where a document's address is no URL
+        _required("documents", pa.int64()),  # that had the line; all but one lost it
+        _required("characters", pa.int64()),  # of the line
+        _required("line", pa.string()),  # the beginning of it, as the document that keeps it has it
+        _required("kept_key", KEY),
+        _required("kept_url", pa.string()),
+    ],
+)
+
 EDGES = _table(
     "edges",
     1,
