@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "build": "build a corpus: Reddit submissions or URL lists in, GPT-2 token shards out",
     "links": "read Reddit posts from Reddit's API into dump files for build",
     "pretrain": "train GPT-2 on a corpus",
+    "curve": "draw the loss curves of training runs",
     "sample": "write text with a trained model",
     "fetch": "try URLs as the crawler would",
     "extract": "extract pages from files as a build would, and tell the decision on each",

@@ -1,0 +1,102 @@
+"""The loss curve of a run, out of its log.jsonl. No torch: a curve can be drawn where no model could be trained."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+LOG: Final = "log.jsonl"
+LONGEST_LINE: Final = 1 << 20  # characters; a line of ours has some hundreds
+
+Point = tuple[float, float]  # tokens seen, loss in nats per token
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """What one run logged, in order of its tokens."""
+
+    name: str
+    train: tuple[Point, ...]
+    val: tuple[Point, ...]
+
+
+def read(run: Path) -> Curve:
+    """The curve of a run: its folder, or a log file. A last line that a kill has cut is left out.
+
+    Raises:
+        ValueError: no log, a line that is none of a log, or a log without a loss.
+    """
+    path = run / LOG if run.is_dir() else run
+    train: dict[float, float] = {}
+    val: dict[float, float] = {}
+    try:
+        with path.open(encoding="utf-8") as lines:
+            number = 0
+            while line := lines.readline(LONGEST_LINE):
+                number += 1
+                if not line.endswith("\n"):
+                    if len(line) >= LONGEST_LINE:
+                        raise ValueError(f"{path}, line {number}: longer than {LONGEST_LINE:,} characters")
+                    break
+                _take(_parse(line, path, number), train, val)
+    except FileNotFoundError as error:
+        raise ValueError(f"{path} is missing: give the folder that `webtext pretrain --out` wrote to") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8: this is no log of a run") from error
+    if not train and not val:
+        raise ValueError(f"{path} has no line with tokens and a loss yet")
+    name = run.resolve().name if run.is_dir() else run.stem
+    return Curve(name, tuple(sorted(train.items())), tuple(sorted(val.items())))
+
+
+def smooth(points: tuple[Point, ...], weight: float) -> tuple[Point, ...]:
+    """Exponential moving average: the share `weight` stays of what was before. Its start is not drawn towards 0.
+
+    Source: the bias correction of Adam (Kingma and Ba, 2015), as TensorBoard smooths.
+    """
+    mean, out = 0.0, []
+    for number, (tokens, loss) in enumerate(points, 1):
+        mean = weight * mean + (1 - weight) * loss
+        out.append((tokens, mean / (1 - weight**number)))
+    return tuple(out)
+
+
+def thin(points: tuple[Point, ...], most: int) -> tuple[Point, ...]:
+    """At most `most` points: the means of equally long runs of points, so that a long run makes no large file."""
+    size = -(-len(points) // most)
+    if size <= 1:
+        return points
+    groups = [points[first : first + size] for first in range(0, len(points), size)]
+    return tuple((sum(x for x, _ in g) / len(g), sum(y for _, y in g) / len(g)) for g in groups)
+
+
+def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
+    try:
+        metrics = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}, line {number}: no JSON ({line[:60]!r}); this is no log of a run") from error
+    if not isinstance(metrics, dict):
+        raise ValueError(f"{path}, line {number}: {line[:60]!r} is no JSON object; this is no log of a run")
+    return metrics
+
+
+def _take(metrics: dict[str, Any], train: dict[float, float], val: dict[float, float]) -> None:
+    """Keep the losses of a line. Of two lines of one step, the later counts: a run that was resumed says it again."""
+    tokens = _number(metrics.get("tokens"))
+    if tokens is None:
+        return
+    for name, points in (("loss", train), ("val_loss", val)):
+        if (loss := _number(metrics.get(name))) is not None:
+            points[tokens] = loss
+
+
+def _number(value: object) -> float | None:
+    """The value if it is a finite number that fits a float."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) and number >= 0 else None
