@@ -1,0 +1,98 @@
+"""A Dataflow service on this machine, and a launcher that does not wait five seconds between two looks at it."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass
+class Dataflow:
+    """The fake service, and the flags that send a pipeline to it."""
+
+    endpoint: str
+    journal: Path
+    staging: Path
+
+    @property
+    def flags(self):
+        return (
+            "--runner=DataflowRunner",
+            "--project=fake",
+            "--region=us-central1",
+            f"--dataflow_endpoint={self.endpoint}",
+            "--no_auth",
+            f"--temp_location={self.staging}",
+            f"--staging_location={self.staging}",
+            "--sdk_container_image=us-docker.pkg.dev/fake/webtext/worker:1",
+        )
+
+    def requests(self, method):
+        """What was asked with this method so far."""
+        lines = map(json.loads, self.journal.read_text().splitlines()) if self.journal.exists() else ()
+        return [line for line in lines if line["method"] == method]
+
+    def jobs(self):
+        """Name and state of each job, in the order of their creation."""
+        url = f"{self.endpoint}/v1b3/projects/fake/locations/us-central1/jobs"
+        with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310
+            return json.load(answer)["jobs"]
+
+    def cancel(self, job):
+        """What `gcloud dataflow jobs cancel` asks for."""
+        url = f"{self.endpoint}/v1b3/projects/fake/locations/us-central1/jobs/{job}"
+        body = json.dumps({"requestedState": "JOB_STATE_CANCELLED"}).encode()
+        request = urllib.request.Request(url, body, method="PUT")  # noqa: S310
+        urllib.request.urlopen(request, timeout=30).close()  # noqa: S310
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory):
+    """A Dataflow service, in a process of its own that starts without what the tests have in memory."""
+    pytest.importorskip("google.cloud.dataflow", reason="needs apache-beam[gcp]: pip install 'webtext[gcp]'")
+    folder = tmp_path_factory.mktemp("dataflow")
+    staging = folder / "staging"
+    staging.mkdir()
+    journal = folder / "requests.jsonl"
+    environment = os.environ | {"PYTHONPATH": str(HERE.parent / "pipeline")}  # the stages of tests, by name
+    with (
+        (folder / "service.log").open("wb") as log,
+        subprocess.Popen(
+            [sys.executable, str(HERE / "fake_service.py"), str(journal)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=environment,
+        ) as process,
+    ):
+        try:
+            line = process.stdout.readline()
+            assert line, (folder / "service.log").read_text()
+            yield Dataflow(f"http://localhost:{int(line)}", journal, staging)
+        finally:
+            process.kill()
+
+
+class _Hurry:
+    """The module `time`, as the launcher of Dataflow sees it: its pauses of five seconds are a twentieth as long."""
+
+    time = staticmethod(time.time)
+
+    @staticmethod
+    def sleep(seconds):
+        time.sleep(seconds / 20)
+
+
+@pytest.fixture
+def hurry(monkeypatch):
+    from apache_beam.runners.dataflow import dataflow_runner
+
+    monkeypatch.setattr(dataflow_runner, "time", _Hurry)

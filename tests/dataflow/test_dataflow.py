@@ -1,0 +1,138 @@
+"""Builds on Dataflow, as far as that goes without an account: the launcher, what it submits, and what that computes.
+
+The service is fake_service.py: it gets what the real one gets, and runs the staged pipeline of each job.
+"""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import stages
+import webs
+
+from jobs import cli
+from pipeline import stage as machinery
+from pipeline.corpus import CORPUS
+from pipeline.parts import run_stage
+from pipeline.stage import StageError
+from schemas.manifest import CorpusManifest
+
+pytestmark = pytest.mark.usefixtures("hurry")
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.rglob("*.parquet")}
+
+
+@pytest.mark.parametrize("make", [stages.even_stage, stages.shuffle_stage])
+def test_a_stage_is_submitted_and_waited_for(service, tmp_path, make):
+    run_stage(make(tmp_path / "there"), service.flags, 2)
+    run_stage(make(tmp_path / "here"), (), 0)
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+    assert service.jobs()[-1]["currentState"] == "JOB_STATE_DONE"
+
+
+def test_a_failed_job_tells_the_error_of_the_part_and_the_same_command_continues(service, tmp_path):
+    trap = str(tmp_path / "trap")
+
+    def fail_once(part, output, blocks):
+        if part.ordinal == 1 and Path(trap).exists():
+            raise OSError("part one can't be read")
+        stages.keep_even("", part, output, blocks)
+
+    Path(trap).touch()
+    stage = stages.even_stage(tmp_path / "work", run=fail_once)
+    with pytest.raises(StageError, match=r"even: (.|\n)*part one can't be read(.|\n)*same command does the others"):
+        run_stage(stage, service.flags, 2)
+    assert service.jobs()[-1]["currentState"] == "JOB_STATE_FAILED"
+    assert "00001" not in machinery.receipts_of(stage)
+    Path(trap).unlink()
+    assert run_stage(stage, service.flags, 2).tally.taken == 40
+
+
+def test_a_cancelled_job_is_an_error_and_costs_only_what_was_not_done(service, tmp_path):
+    gate = str(tmp_path / "gate")
+
+    def wait_in_part_two(part, output, blocks):
+        while part.ordinal == 2 and not Path(gate).exists():
+            time.sleep(0.05)
+        stages.keep_even("", part, output, blocks)
+
+    work = tmp_path / "work"
+    stage = stages.even_stage(work, run=wait_in_part_two)
+
+    def cancel():
+        while len(service.jobs()) == before or service.jobs()[-1]["currentState"] != "JOB_STATE_RUNNING":
+            time.sleep(0.05)
+        service.cancel(service.jobs()[-1]["id"])
+
+    before = len(service.jobs())
+    threading.Thread(target=cancel, daemon=True).start()
+    with pytest.raises(StageError, match="State: CANCELLED"):
+        run_stage(stage, service.flags, 2)
+    # Its worker wakes up while the next job does the same part: the service promises no more than to stop it soon.
+    Path(gate).touch()
+    assert run_stage(stage, service.flags, 2).tally.taken == 40
+    assert set(machinery.receipts_of(stage)) == {"00000", "00001", "00002", "00003"}
+
+
+def test_two_jobs_of_one_name_are_refused_by_the_service(service, tmp_path):
+    """So --job_name keeps a second launcher out, where no lock on a folder can."""
+    gate = str(tmp_path / "gate")
+
+    def wait(part, output, blocks):
+        while not Path(gate).exists():
+            time.sleep(0.05)
+        stages.keep_even("", part, output, blocks)
+
+    flags = (*service.flags, "--job_name=one-build")
+    first = threading.Thread(target=run_stage, args=(stages.even_stage(tmp_path, run=wait), flags, 2), daemon=True)
+    first.start()
+    while not any(job["name"] == "one-build" for job in service.jobs()):
+        time.sleep(0.05)
+    with pytest.raises(StageError, match="already an active job named one-build"):
+        run_stage(stages.even_stage(tmp_path, run=wait), flags, 2)
+    Path(gate).touch()
+    first.join(60)
+    assert not first.is_alive()
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory):
+    """Posts and archives of a small web, and the corpus that the local engine makes of them."""
+    folder = tmp_path_factory.mktemp("web")
+    webs.write_posts(folder / "posts" / "all.ndjson.zst", webs.posts_of())
+    webs.write_archives(folder / "archives", webs.records_of(8), 2)
+    manifest = webs.build(folder / "work", folder / "posts" / "*", folder / "archives" / "*")
+    return folder, manifest
+
+
+def test_a_whole_build_makes_the_same_corpus(service, web, tmp_path, capsys):
+    folder, local = web
+    before = len(service.jobs())
+    status = cli.main(
+        [
+            *("build", "--work", str(tmp_path), "--parts", str(webs.SETTINGS.parts)),
+            *("--submissions", str(folder / "posts" / "*"), "--warcs", str(folder / "archives" / "*")),
+            *("--links.score-rule", webs.SETTINGS.links.score_rule),
+            *("--shards.tokens", str(webs.SETTINGS.shards.tokens)),
+            *("--shards.val-fraction", str(webs.SETTINGS.shards.val_fraction)),
+            *("--", *service.flags, "--max_num_workers=4", "--worker_machine_type=n2d-standard-2"),
+        ]
+    )
+    assert status == 0, capsys.readouterr().err
+    there = CorpusManifest.from_json((tmp_path / "corpus" / "manifest.json").read_bytes())
+    assert there.stages == local.stages
+    assert there.content_sha256() == local.content_sha256()
+    assert webs.digests(tmp_path) == webs.digests(folder / "work")
+    assert (tmp_path / "report.html").exists()
+
+    states = [job["currentState"] for job in service.jobs()[before:]]
+    manifests = {path.parent.name for path in (folder / "work").glob("*/manifest.json")} - {CORPUS}
+    assert states == ["JOB_STATE_DONE"] * len(manifests)
+    pool = service.requests("POST")[-1]["body"]["environment"]["workerPools"][0]
+    assert pool["machineType"] == "n2d-standard-2"
+    assert pool["autoscalingSettings"]["maxNumWorkers"] == 4
+    [image] = {container["containerImage"] for container in pool["sdkHarnessContainerImages"]}
+    assert image == "us-docker.pkg.dev/fake/webtext/worker:1"
