@@ -1,6 +1,7 @@
 """Builds without the lines that repeat over a domain: equal however they are cut, with closed books and a story."""
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import pyarrow.parquet as pq
@@ -167,6 +168,15 @@ def test_the_books_are_closed(built):
     page = report.build_report(str(folder / "work"))
     assert "Drop lines that repeat over a domain" in page
     assert "too little text without the lines that repeat over its domain" in page
+
+
+def test_a_manifest_without_the_stage_is_found(built):
+    _, manifest = built
+    without = {name: tally for name, tally in manifest.stages.items() if name != "paragraphs"}
+    problems = list(verify.ledger(replace(manifest, stages=without)))
+    assert any("expected texts, documents, paragraphs, clusters, shards" in problem for problem in problems)
+    old = replace(manifest, config={"dedup": {}})  # of a version without the setting
+    assert any("expected texts, documents, clusters, shards" in problem for problem in verify.ledger(old))
 
 
 def test_the_story_of_a_page_that_lost_its_text(built, capsys):
