@@ -40,17 +40,17 @@ def extract_page(
         return refusal
     about = metadata.read(tree)
     text = main_text(tree, settings)
-    if refusal := walls.soft_failure(about.title, text, html):
+    if settings.walls and (refusal := walls.soft_failure(about.title, text, html)):
         return refusal
     if not text:
         return Dropped(Reason.NO_TEXT, "trafilatura found no main text")
-    if refusal := wikipedia.copied(html, text):
+    if settings.wikipedia and (refusal := wikipedia.copied(html, text)):
         return refusal
     return judge(text, settings, about.title, about.published, about.html_lang)
 
 
 def main_text(tree: Any, settings: ExtractSettings) -> str:
-    """The main text of a page, safe to tokenize; "" where there is none."""
+    """The main text of a page, safe to tokenize; "" where there is none. The tree is used up."""
     return guards.clean(texts.find(tree, settings))
 
 

@@ -1,36 +1,29 @@
 """The main text of a page, by trafilatura without comments.
 
-Measured on 439 pages with true texts (word F1 of scrapinghub and WCXB, snippet F1 of trafilatura's own set):
-
-    trafilatura's defaults, comments on   0.946  0.835  0.915
-    comments off                          0.962  0.832  0.918
-    fast                                  0.963  0.792  0.922
-    fast, favor_recall                    0.962  0.788  0.917
-
-`fast` leaves out the comparison with readability and jusText, which saves pages that are no article. So it stays, but
-is only made where it can change the outcome; the other half of the speed comes from how the page is parsed.
+The cascade is trafilatura's: its own rules, the comparison with readability and jusText, and for pages of which little
+was found so, other rules. `fast` leaves out the comparison, which saves pages that are no article (docs/extraction.md
+has the scores). So it stays, but is only made where little of a page was found; the rest of the speed comes from how
+the page is parsed and searched.
 """
 
 import importlib
-import itertools
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from copy import copy
 from typing import Any, Final
 
-import trafilatura
-from justext import core as justext  # type: ignore[import-untyped]
 from lxml import etree  # type: ignore[import-untyped]
 from lxml.html import HtmlComment, HtmlElement  # type: ignore[import-untyped]
-from trafilatura import external
 from trafilatura.settings import Extractor
 
-from pipeline import main_text_paths
+from pipeline import main_text_steps
 from pipeline.settings import ExtractSettings
 
-# Readability's text replaces trafilatura's own only when it is more than twice as long, or when trafilatura's has no
-# paragraphs or more tables than paragraphs (`_prefer_readability`); it is never longer than the cleaned page.
-_SHARE: Final = 0.5
+# Readability's text is taken in place of trafilatura's own if it is more than twice as long, and it is never longer
+# than the cleaned page. So from half of the page on, the comparison changes only texts without paragraphs and the like,
+# where it did more harm than good; between two fifths and a half it changed one text of 504.
+_SHARE: Final = 0.4
 
 _core: Any = importlib.import_module("trafilatura.core")  # for what it does not export
 
@@ -45,8 +38,6 @@ _PARSER: Final = etree.HTMLParser(
 # One class for all elements: lxml.html asks a Python function for each of them, 8 % of the time.
 _PARSER.set_element_class_lookup(etree.ElementDefaultClassLookup(element=HtmlElement, comment=HtmlComment))
 
-_NEIGHBOURS: Final = 500  # paragraphs
-
 _CONTROLS: Final = bytes(code for code in range(32) if code not in b"\t\n\r\f")
 # Two faults that libxml2 can't read past, as in trafilatura.utils.repair_faulty_html: a slash in the doctype (lxml bug
 # 1955915), and <html ... />.
@@ -55,8 +46,6 @@ _DOCTYPE: Final = re.compile(rb"\A\s*<\s?!\s?doctype[^<>]*/[^<>]*>", re.IGNORECA
 _CLOSED_HTML: Final = re.compile(rb"(<html[^<>]*?)\s*/>", re.IGNORECASE)
 
 _text_length = etree.XPath("string-length(normalize-space(string(.)))")
-_paragraph_text = etree.XPath("boolean(.//p//text())")
-_unclean = etree.XPath(f"boolean({external.SANITIZED_XPATH})")
 
 
 def parse(html: str) -> Any | None:
@@ -72,11 +61,14 @@ def parse(html: str) -> Any | None:
 
 
 def find(tree: Any, settings: ExtractSettings) -> str:
-    """The main text of a page, "" where there is none. The tree is left as it is. Not thread-safe."""
+    """The main text of a page, "" where there is none. The tree is used up. Not thread-safe."""
     # For the time of this call only: who else uses trafilatura in this process gets what it ships.
-    _put(_REPLACED)
+    _put(main_text_steps.REPLACEMENTS)
     try:
-        return trafilatura.extract(tree, options=_RECALL if settings.favor_recall else _OPTIONS) or ""
+        body, text = _cascade(tree, _RECALL if settings.favor_recall else _OPTIONS)
+        return _core.normalize_unicode(_core.xmltotxt(body, False)).strip() if text else ""
+    except (TypeError, ValueError):  # as trafilatura.extract
+        return ""
     finally:
         _put(_THEIRS)
 
@@ -86,46 +78,67 @@ def _put(parts: Sequence[tuple[Any, str, Any]]) -> None:
         setattr(owner, name, value)
 
 
-def _extract_and_compare(cleaned: Any, backup: Any, tree: Any, options: Extractor) -> tuple[Any, str]:
-    """trafilatura.core's function of this name, which makes the comparison always."""
+def _cascade(tree: Any, options: Extractor) -> tuple[Any, str]:
+    """trafilatura.core.trafilatura_sequence without comments, without copies of the page that nobody needs."""
+    prune = _core.prune_unwanted_nodes
+    is_forum = _core._forum_thread_page(tree)
+    tree = prune(tree, _core.RAW_TREE_PRUNE_XPATH)
+    if not is_forum:
+        tree = prune(tree, _core.REMOVE_COMMENTS_AND_LISTS_XPATH)
+    body, text = _extract_and_compare(tree, options)
+    if len(text) < options.min_extracted_size:
+        other, other_text, length = _core.baseline(tree)
+        if length > len(text):
+            body, text = other, other_text
+    if options.focus == "balanced" and _is_little(text, tree):
+        body, text = _look_again(tree, options, body, text)
+    return body, text
+
+
+def _is_little(text: str, tree: Any) -> bool:
+    if not 0 < len(text) < _core.ESCALATION_MAX_LENGTH:
+        return False
+    share: float = _core.ESCALATION_PAGE_SHARE
+    # html2txt copies the page and cleans it; mostly a bound will do.
+    return len(text) < share * main_text_steps.longest(tree) and len(text) < share * len(_core.html2txt(tree))
+
+
+def _look_again(tree: Any, options: Extractor, body: Any, text: str) -> tuple[Any, str]:
+    """Another text of a page of whose text little was found, if that is clearly longer."""
+    recall = copy(options)
+    recall.focus = "recall"
+    retry, retry_text, rescue, rescue_text = None, "", None, ""
+    # trafilatura goes on without a candidate that fails.
+    with suppress(Exception):
+        retry, retry_text = _extract_and_compare(tree, recall)
+    with suppress(Exception):
+        rescue, rescue_text = _core.justext_rescue(copy(tree), options)
+    if len(rescue_text) > max(len(retry_text), _core.ESCALATION_JUSTEXT_RATIO * len(text)):
+        return rescue, rescue_text
+    enough = len(retry_text) >= options.min_extracted_size
+    if enough and len(retry_text) > _core.ESCALATION_ACCEPT_RATIO * len(text):
+        return retry, retry_text
+    return body, text
+
+
+def _extract_and_compare(tree: Any, options: Extractor) -> tuple[Any, str]:
+    """trafilatura.core's function of this name, which always makes the comparison."""
+    cleaned, backup = _core._prepare_tree(tree, options, None)
     body, text = _core.extract_content(cleaned, options)
-    if options.fast or _is_certain(body, text, backup, options):
+    if _is_certain(text, backup, options):
         return body, text
     chosen: tuple[Any, str] = _core.compare_extraction(backup, copy(tree), body, text, options)
     return chosen
 
 
-def _is_certain(body: Any, text: str, page: Any, options: Extractor) -> bool:
-    """Whether trafilatura's own text wins against whatever readability and jusText can make of this page."""
-    return (
-        len(text) >= options.min_extracted_size
-        and len(text) >= _SHARE * _text_length(page)
-        and options.focus == "balanced"
-        and len(body.findall(".//table")) <= len(body.findall(".//p"))
-        and _paragraph_text(body)
-        and not _unclean(body)
-    )
+def _is_certain(text: str, cleaned: Any, options: Extractor) -> bool:
+    """Whether trafilatura's own text is not to be compared with what readability and jusText make of this page."""
+    return options.focus == "balanced" and len(text) >= _SHARE * _text_length(cleaned)
 
 
 def load_models() -> None:
-    """Load what `main_text` would load at the first page that needs it."""
-    external.jt_stoplist_init()
+    """Load what `find` would load at the first page that needs it."""
+    main_text_steps.load_models()
 
 
-def _neighbour(i: int, paragraphs: Any, ignore_neargood: bool, inc: int, boundary: int) -> str:
-    """justext.core's function of this name, which looks any distance ahead: 5 s for 6,000 short paragraphs."""
-    for j in itertools.islice(range(i + inc, boundary, inc), _NEIGHBOURS):
-        kind: str = paragraphs[j].class_type
-        if kind in ("good", "bad") or (kind == "neargood" and not ignore_neargood):
-            return kind
-    return "bad"
-
-
-# jusText writes a path from the root for each paragraph, which nobody reads and which is long in a deep page.
-_REPLACED: Final[Sequence[tuple[Any, str, Any]]] = (
-    (_core, "_extract_and_compare", _extract_and_compare),
-    (justext, "_get_neighbour", _neighbour),
-    (justext.PathInfo, "xpath", property(lambda _: "")),
-    *main_text_paths.REPLACEMENTS,
-)
-_THEIRS: Final = tuple((owner, name, vars(owner)[name]) for owner, name, _ in _REPLACED)
+_THEIRS: Final = tuple((owner, name, vars(owner)[name]) for owner, name, _ in main_text_steps.REPLACEMENTS)

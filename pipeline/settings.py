@@ -61,6 +61,10 @@ class ExtractSettings:
     """Replace e-mail addresses and public IPv4 addresses by stand-ins."""
     prefilter: bool = False
     """Drop pages by a cheaper extraction first. Pays where many pages are not English (docs/filters.md)."""
+    walls: bool = True
+    """Drop error pages, walls and parked domains that come instead of a page."""
+    wikipedia: bool = True
+    """Drop copies of Wikipedia articles."""
 
     @property
     def filter_families(self) -> tuple[str, ...]:

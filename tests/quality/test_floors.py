@@ -14,8 +14,8 @@ from pipeline.settings import ExtractSettings
 from pipeline.verdicts import Extracted
 
 FLOORS = Path(__file__).with_name("floors.toml")
-# Every page is scored, whatever its language and length.
-SETTINGS = ExtractSettings(language_probability=0, min_tokens=0)
+# Every page is scored, whatever its language and length, and whether it should be kept.
+SETTINGS = ExtractSettings(language_probability=0, min_tokens=0, walls=False, wikipedia=False)
 _STEP = 10_000  # scores are written in full steps of this many to one, downwards
 
 
