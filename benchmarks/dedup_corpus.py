@@ -3,7 +3,7 @@
 A text of about 3 kB is eight runs of about 400 characters out of real prose, drawn at random, so that two texts have
 a run in common at most. Texts come in clusters of Zipf sizes (P(n) ~ n^-2.5, at most 500): in each copy of a cluster's
 first text one run of 0 to 40 % of the words is replaced by other prose, which leaves a Jaccard similarity of
-(1 - r) / (1 + r) for a share r. Template pages are 1,500 characters that all have, and as many of their own.
+(1 - r) / (1 + r) for a share r. Pages of one template are three runs that all have and two that no other has: a similarity of 0.4.
 """
 
 import io
@@ -27,6 +27,7 @@ CERTAIN = 0.3  # share of replaced words up to which a copy is clearly above a s
 
 _RUN = 300  # characters, about
 _RUNS = 8  # of a text
+_TEMPLATE, _OWN = 3, 2  # runs of a page of a template
 _LARGEST = 500  # texts of a cluster
 _SENTENCE = re.compile(rf"(?s).{{1,{2 * _RUN}}}?(?:[.!?]\s+|$)")
 
@@ -61,23 +62,31 @@ def _prose() -> Iterator[str]:
                 yield json.loads(line)["text"]
         return
     # Few texts: numbers make the runs differ.
-    from chain import pages
+    from chain import pages as web_pages
 
-    plain = [re.sub(r"<[^>]*>", " ", html.decode("utf-8", "replace")) for _, _, html in pages(60)]
+    plain = [re.sub(r"<[^>]*>", " ", html.decode("utf-8", "replace")) for _, _, html in web_pages(60)]
     for turn in range(400):
         yield from (re.sub(r"((?:\S+\s+){4})", rf"\1w{turn} ", text) for text in plain)
 
 
-def texts(count: int, template: bool = False) -> Iterator[Planted]:
+def pages(count: int) -> Iterator[Planted]:
+    """So many pages of one template. Raises ValueError where there is too little prose."""
+    shared, own = runs()[:_TEMPLATE], runs()[_TEMPLATE:]
+    if count * _OWN > len(own):
+        raise ValueError(f"{count} pages of a template are too many, there is prose for {len(own) // _OWN}")
+    for number in range(count):
+        text = " ".join([*shared, *own[number::count][:_OWN]])
+        yield Planted(f"https://site{number % SITES}.example.org/{number}", number, 0, text)
+
+
+def texts(count: int) -> Iterator[Planted]:
     """So many texts, in order of their clusters."""
     pool = runs()
     random = np.random.default_rng(20260101)
     made = cluster = 0
     while made < count:
-        size = 1 if template else min(int(random.zipf(2.5)), _LARGEST, count - made)
+        size = min(int(random.zipf(2.5)), _LARGEST, count - made)
         first = [pool[number] for number in random.integers(0, len(pool), _RUNS)]
-        if template:
-            first[: _RUNS // 2] = pool[: _RUNS // 2]
         words = " ".join(first).split(" ")
         for number in range(size):
             share, text = _copy(words, pool, random) if number else (0.0, " ".join(words))
@@ -101,7 +110,7 @@ def write(folder: Path, count: int, template: bool = False) -> None:
     """JSON lines of id, url, text, cluster and replaced: 10,000 a file."""
     folder.mkdir(parents=True)
     stream = None
-    for number, planted in enumerate(texts(count, template)):
+    for number, planted in enumerate(pages(count) if template else texts(count)):
         if number % PER_FILE == 0:
             if stream:
                 stream.close()

@@ -1,3 +1,4 @@
+from collections import Counter
 from itertools import pairwise
 
 import library
@@ -25,6 +26,14 @@ def test_small_buckets_give_every_pair(rows):
         else:
             expected |= {(members[0], y) for y in members[1:]} | set(pairwise(members))
     assert list(zip(a.tolist(), b.tolist(), strict=True)) == sorted(expected)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**64 - 1) | st.integers(0, 9), st.integers(0, 60)), max_size=80))
+def test_hashes_that_come_once_are_left_out_in_any_order_of_arrival(rows):
+    hashes, ids = candidates._shared(np.array(rows, candidates._RECORD))
+    often = Counter(value for value, _ in rows)
+    expected = sorted(row for row in rows if often[row[0]] > 1)
+    assert list(zip(hashes.tolist(), ids.tolist(), strict=True)) == expected
 
 
 def test_a_hot_bucket_gives_linearly_many_pairs_that_hang_together():
