@@ -3,7 +3,8 @@
 A text of about 3 kB is eight runs of about 400 characters out of real prose, drawn at random, so that two texts have
 a run in common at most. Texts come in clusters of Zipf sizes (P(n) ~ n^-2.5, at most 500): in each copy of a cluster's
 first text one run of 0 to 40 % of the words is replaced by other prose, which leaves a Jaccard similarity of
-(1 - r) / (1 + r) for a share r. Pages of one template are three runs that all have and two that no other has: a similarity of 0.4.
+(1 - r) / (1 + r) for a share r. Pages of one template are three runs that all have and two that no other has, which
+leaves a similarity of 0.4.
 """
 
 import io
