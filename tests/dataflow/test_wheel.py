@@ -1,0 +1,81 @@
+"""Our code on its way to the workers: the wheel, what is in it, and that a job brings it along."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import stages
+
+from pipeline.parts import run_stage
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("schemas", "pipeline", "model", "jobs")
+USES_ITS_DATA = """
+import pathlib, sys
+import beam_runner, jobs.cli, jobs.report, pipeline.blocklists, pipeline.preload, pipeline.report, schemas.vocabulary
+from jobs.build import BuildConfig
+from jobs.config import parse
+
+for module in (beam_runner, jobs, pipeline, schemas):
+    assert pathlib.Path(module.__file__).is_relative_to(sys.argv[1]), module.__file__
+parse(BuildConfig, "build", ["--config", "webtext", "--work", "w", "--urls", "u"], "webtext")
+schemas.vocabulary.load()
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    uv = Path(sys.executable).with_name("uv")
+    if not uv.exists():
+        pytest.skip("needs uv, which `make install` brings")
+    # A copy, because setuptools builds inside the source tree.
+    source = tmp_path_factory.mktemp("source")
+    for name in PACKAGES:
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE", "beam_runner.py"):
+        shutil.copy(ROOT / name, source)
+    command = [str(uv), "build", "--wheel", "--out-dir", str(source / "dist"), str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "Failed to fetch" in done.stderr or "error sending request" in done.stderr:
+        pytest.skip("the package index, which setuptools comes from, is out of reach")
+    assert done.returncode == 0, done.stderr
+    [built] = (source / "dist").glob("*.whl")
+    return built
+
+
+def test_the_wheel_holds_every_file_of_the_packages(wheel):
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    wanted = {
+        str(path.relative_to(ROOT))
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert len([name for name in wanted if not name.endswith(".py")]) > 15
+    assert wanted - inside == set()
+    assert "beam_runner.py" in inside
+    assert not any(name.startswith(("tests/", "benchmarks/", "examples/")) for name in inside)
+
+
+def test_code_and_data_are_found_where_the_wheel_is_installed(wheel, tmp_path):
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    # Not isolated from this environment, which has the dependencies; but ahead of the source tree.
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
+    command = [sys.executable, "-c", USES_ITS_DATA, str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.usefixtures("hurry")
+def test_a_job_brings_the_wheel_along(service, wheel, tmp_path):
+    run_stage(stages.even_stage(tmp_path), (*service.flags, f"--extra_package={wheel}"), 2)
+    assert (service.staging / wheel.name).read_bytes() == wheel.read_bytes()
+    [pool] = service.requests("POST")[-1]["body"]["environment"]["workerPools"]
+    packages = {package["name"]: package["location"] for package in pool["packages"]}
+    assert packages[wheel.name] == str(service.staging / wheel.name)
+    # The list by which a worker installs what came along.
+    assert (service.staging / "extra_packages.txt").read_text().split() == [wheel.name]
