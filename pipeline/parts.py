@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
@@ -121,6 +121,10 @@ def run_stage(stage: Stage, flags: tuple[str, ...], workers: int) -> StageManife
         with watch(stage):
             for some in _rounds(stage, todo) if local else [todo]:
                 _run_pipeline(stage, some, options, workers if local else 0, flags)
+        if jar := options.view_as(PortableOptions).output_executable_path:
+            raise stages.StageError(
+                f"stage {stage.name}: its job is in {jar}; run it, then give the same command again"
+            )
     return stages.complete(stage)
 
 

@@ -1,0 +1,52 @@
+"""The executors of a real cluster die in the middle of a stage."""
+
+import os
+import signal
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import engine_services as services
+import pytest
+from engine_builds import build, launched, local, outcome
+
+
+def executors(groups):
+    """Process ids of Spark's executors in these process groups."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if b"CoarseGrainedExecutorBackend" not in (entry / "cmdline").read_bytes():
+                    continue
+                if os.getpgid(int(entry.name)) in groups:
+                    found.append(int(entry.name))
+            except OSError:  # gone meanwhile
+                continue
+    return sorted(found)
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("stage", ["documents", "candidates"])
+def test_executors_killed_in_mid_stage_cost_no_byte(stage, tmp_path, cluster, reference):
+    web, expected = reference
+    work = tmp_path / "work"
+    killed: list[int] = []
+    with ExitStack() as stack:
+        flags = (*cluster.flags, *stack.enter_context(services.worker_pool(tmp_path)).flags)
+        groups = {service.process.pid for service in cluster.services}
+        with launched(tmp_path / "first.log", web, str(work), flags, {}) as launcher:
+            while launcher.poll() is None and not killed:
+                # The stage's folder appears with the first file that one of its parts begins.
+                if (work / stage).is_dir() and not (work / stage / "manifest.json").exists():
+                    killed = executors(groups)  # all of them: the one at work is among them
+                    for executor in killed:
+                        os.kill(executor, signal.SIGKILL)
+                time.sleep(0.02)
+            status = launcher.wait(900)
+        assert killed, (tmp_path / "first.log").read_text()[-3000:]
+        assert not set(killed) & set(executors(groups))
+        print(f"the job {'went on' if status == 0 else 'failed; it is started again'}")
+        if status:
+            build(tmp_path / "second.log", web, str(work), flags)
+    assert outcome(local(work)) == expected
