@@ -9,6 +9,14 @@ def make_work():
     return work
 
 
+def make_naming():
+    return name_process
+
+
+def name_process(payload):
+    return b"%d %b" % (os.getpid(), payload)
+
+
 def work(payload):
     match payload.split(b" "):
         case [b"spin"]:
