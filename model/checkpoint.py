@@ -2,7 +2,8 @@
 
 A checkpoint is written under a temporary name, flushed to the disk and renamed, so a kill at any moment leaves the last
 good one. state.json is written last and has the sha256 of each file: what was damaged afterwards is found and skipped.
-Only safetensors and JSON are read, never pickle, so a checkpoint from elsewhere can't run code.
+Only safetensors and JSON are read, never pickle, so a checkpoint from elsewhere can't run code. A run under FSDP writes
+one file of each kind for each rank; a checkpoint of any number of them is read by any number of ranks.
 """
 
 import errno
@@ -12,23 +13,26 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar, cast
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 
+from model.distributed import Ranks
 from model.gpt2 import GPT2, GPT2Config
 
-FORMAT: Final = "webtext-checkpoint/1"
+T = TypeVar("T")
+
+FORMAT: Final = "webtext-checkpoint/2"
 STATE: Final = "state.json"
 MODEL: Final = "model.safetensors"
 OPTIMIZER: Final = "optimizer.safetensors"
-ADAM_STATE: Final = ("step", "exp_avg", "exp_avg_sq")  # PyTorch's names of what AdamW keeps for each parameter
 
 _NAME: Final = re.compile(r"checkpoint-(\d{8,})")
 _TEMPORARY: Final = re.compile(r"checkpoint-\d{8,}\.tmp-\d+")
@@ -72,19 +76,41 @@ class Checkpoint:
     state: State
 
 
-def save(run: Path, state: State, model: GPT2, optimizer: torch.optim.Optimizer, keep: int) -> Path:
+def save(  # noqa: PLR0917 - what belongs to a checkpoint
+    run: Path,
+    state: State,
+    model: GPT2,
+    optimizers: list[torch.optim.Optimizer],
+    keep: int,
+    extra: Mapping[str, Tensor] | None = None,
+    ranks: Ranks = Ranks(),  # noqa: B008 - frozen
+) -> Path:
     """Publish the checkpoint of `state.step` in `run`, then delete all but the newest `keep`.
+
+    All ranks call it. The first one writes, or each its part of a model that FSDP has cut.
 
     Raises:
         OSError: it could not be written, for example because the disk is full. Older checkpoints are untouched.
     """
     final = run / f"checkpoint-{state.step:08}"
-    temporary = run / f"{final.name}.tmp-{os.getpid()}"
-    try:
-        temporary.mkdir()
-        save_file(model.state_dict(), temporary / MODEL)
-        save_file(_optimizer_tensors(model, optimizer), temporary / OPTIMIZER)
-        files = {name: _flush(temporary / name) for name in (MODEL, OPTIMIZER)}
+    temporary = ranks.agree(run / f"{final.name}.tmp-{os.getpid()}")
+    parts = ranks.world if any(isinstance(p, DTensor) for p in model.parameters()) else 1
+    tensors = {MODEL: model.state_dict(), OPTIMIZER: _optimizer_tensors(model, optimizers) | dict(extra or {})}
+
+    def write_tensors() -> dict[str, str]:
+        if ranks.rank >= parts:
+            return {}
+        temporary.mkdir(exist_ok=True)
+        digests = {}
+        for name, content in tensors.items():
+            path = temporary / part_name(name, ranks.rank, parts)
+            save_file({key: _local(tensor) for key, tensor in content.items()}, path)
+            digests[path.name] = _flush(path)
+        return digests
+
+    def publish(files: dict[str, str]) -> None:
+        if not ranks.first:
+            return
         (temporary / STATE).write_text(json.dumps({"format": FORMAT, **asdict(state), "files": files}, indent=1) + "\n")
         _flush(temporary / STATE)
         _flush_folder(temporary)
@@ -92,16 +118,37 @@ def save(run: Path, state: State, model: GPT2, optimizer: torch.optim.Optimizer,
             shutil.rmtree(final)
         temporary.rename(final)
         _flush_folder(run)
+
+    try:
+        written = _on_all(ranks, write_tensors)
+        _on_all(ranks, lambda: publish({name: digest for part in written for name, digest in part.items()}))
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if ranks.first:
+            shutil.rmtree(temporary, ignore_errors=True)
         free = shutil.disk_usage(run).free // 2**20
         why = f"the checkpoint of step {state.step} can't be written: {error}. {free} MiB are free; older ones are kept"
         number = error.errno if isinstance(error, OSError) and error.errno else errno.EIO
         raise OSError(number, why, str(final)) from error
-    # Only up to this step: a later one was found damaged, and must not push out a good one.
-    for _, old in _listed(run, up_to=state.step)[keep:]:
-        shutil.rmtree(old)
+    if ranks.first:
+        # Only up to this step: a later one was found damaged, and must not push out a good one.
+        for _, old in _listed(run, up_to=state.step)[keep:]:
+            shutil.rmtree(old)
     return final
+
+
+def _on_all(ranks: Ranks, work: Callable[[], T]) -> list[T]:
+    """What `work` gives on each rank. An error on one is raised on all, so that none waits for it."""
+    failed: OSError | SafetensorError | None = None
+    value: T | None = None
+    try:
+        value = work()
+    except (OSError, SafetensorError) as error:
+        failed = error
+    outcomes = ranks.gather((value, failed))
+    for _, anywhere in outcomes:
+        if anywhere is not None:
+            raise anywhere
+    return [cast(T, value) for value, _ in outcomes]
 
 
 def latest(run: Path) -> Checkpoint | None:
@@ -121,19 +168,75 @@ def latest(run: Path) -> Checkpoint | None:
     return None
 
 
-def restore(checkpoint: Checkpoint, model: GPT2, optimizer: torch.optim.Optimizer) -> None:
-    """Put the tensors of `checkpoint` into `model` and `optimizer`."""
-    model.load_state_dict(load_file(checkpoint.path / MODEL))
-    tensors = load_file(checkpoint.path / OPTIMIZER)
-    for name, parameter in model.named_parameters():
-        optimizer.state[parameter] = {kind: tensors[f"{kind}/{name}"].to(parameter.device) for kind in ADAM_STATE}
+def restore(checkpoint: Checkpoint, model: GPT2, optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
+    """Put the tensors of `checkpoint` into `model` and `optimizers`, however many ranks wrote and read them.
+
+    Returns:
+        The extra tensors that it was saved with.
+
+    Raises:
+        ValueError: the optimizers are not those that it was saved with.
+    """
+    weights, moments = _Stored(checkpoint, MODEL), _Stored(checkpoint, OPTIMIZER)
+    owners = {p: optimizer for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
+    kinds_of: dict[str, list[str]] = {}
+    for key in moments.names:
+        kind, _, name = key.partition("/")
+        kinds_of.setdefault(name, []).append(kind)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(_cut_as(weights.read(name), parameter))
+            owners[parameter].state[parameter] = {
+                kind: _cut_as(moments.read(f"{kind}/{name}"), parameter) for kind in kinds_of.pop(name, [])
+            }
+    return {f"{kinds[0]}/{name}": moments.read(f"{kinds[0]}/{name}") for name, kinds in kinds_of.items()}
 
 
 def load_model(checkpoint: Checkpoint, device: torch.device) -> GPT2:
     """The model of `checkpoint`, ready to use (not to train)."""
     model = GPT2(GPT2Config(**checkpoint.state.config["model"]))
-    model.load_state_dict(load_file(checkpoint.path / MODEL))
+    stored = _Stored(checkpoint, MODEL)
+    model.load_state_dict({name: stored.read(name) for name in stored.names})
     return model.to(device).eval()
+
+
+class _Stored:
+    """The tensors of one kind, out of the files of all ranks that wrote them."""
+
+    def __init__(self, checkpoint: Checkpoint, name: str) -> None:
+        listed = [path for path in checkpoint.path.iterdir() if _is_part(path.name, name)]
+        self._files: list[Any] = [safe_open(path, "pt") for path in sorted(listed)]
+        self.names: list[str] = list(self._files[0].keys())
+
+    def read(self, name: str) -> Tensor:
+        """One whole tensor; only one at a time is in memory."""
+        pieces = [file.get_tensor(name) for file in self._files]
+        # FSDP cuts along the first axis; what has none is the same on all ranks.
+        whole: Tensor = pieces[0] if len(pieces) == 1 or not pieces[0].dim() else torch.cat(pieces)
+        return whole
+
+
+def part_name(name: str, part: int, parts: int) -> str:
+    """File of the tensors that rank `part` of `parts` wrote, as Hugging Face names them."""
+    return name if parts == 1 else name.replace(".", f"-{part + 1:05}-of-{parts:05}.")
+
+
+def _is_part(file: str, name: str) -> bool:
+    return bool(re.fullmatch(re.escape(name).replace(r"\.", r"(-\d{5}-of-\d{5})?\."), file))
+
+
+def _local(tensor: Tensor) -> Tensor:
+    """What this rank has of `tensor`."""
+    return tensor.to_local().contiguous() if isinstance(tensor, DTensor) else tensor
+
+
+def _cut_as(whole: Tensor, parameter: Tensor) -> Tensor:
+    """`whole` where `parameter` is, and this rank's part of it where FSDP has cut that."""
+    if not isinstance(parameter, DTensor) or not whole.dim():
+        return whole.to(parameter.device)
+    return distribute_tensor(
+        whole.to(parameter.device), parameter.device_mesh, parameter.placements, src_data_rank=None
+    )
 
 
 def remove_unfinished(run: Path) -> None:
@@ -157,17 +260,24 @@ def _checked_state(path: Path) -> State:
     state = State.from_json(data)
     files = json.loads(data).get("files", {})
     for name in (MODEL, OPTIMIZER):
-        if (digest := _sha256(path / name)) != files.get(name):
-            raise ValueError(f"{name} has sha256 {digest}, {STATE} says {files.get(name)}")
+        present = {file.name for file in path.iterdir() if _is_part(file.name, name)}
+        listed = {file for file in files if _is_part(file, name)}
+        if not listed or present != listed:
+            raise ValueError(f"of {name} there are {sorted(present)}, {STATE} lists {sorted(listed)}")
+    for file, digest in files.items():
+        if (found := _sha256(path / Path(file).name)) != digest:
+            raise ValueError(f"{file} has sha256 {found}, {STATE} says {digest}")
     return state
 
 
-def _optimizer_tensors(model: GPT2, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Every tensor of the optimizer as KIND/PARAMETER, for example exp_avg/wte.weight."""
+def _optimizer_tensors(model: GPT2, optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
+    """Every tensor that an optimizer keeps, as KIND/PARAMETER with PyTorch's kinds, for example exp_avg/wte.weight."""
     return {
-        f"{kind}/{name}": optimizer.state[parameter][kind]
+        f"{kind}/{name}": tensor
         for name, parameter in model.named_parameters()
-        for kind in ADAM_STATE
+        for optimizer in optimizers
+        if parameter in optimizer.state
+        for kind, tensor in optimizer.state[parameter].items()
     }
 
 

@@ -180,13 +180,22 @@ class Batches:
         Raises:
             ValueError: the ranks would get unequal numbers of rows, which their averaged gradients can't make up for.
         """
+        self.rows_of_rank(world)
+        return self.windows.read(self.windows_at(step)[rank::world])
+
+    def rows_of_rank(self, world: int) -> int:
+        """Rows of a batch for each of `world` ranks. Raises ValueError if some would get more than others."""
         if self.rows % world:
             fits = [n for n in range(1, self.rows + 1) if self.rows % n == 0 and n <= 2 * world]
             raise ValueError(
                 f"a batch of {self.rows} windows can't be shared evenly by {world} ranks: "
                 f"start {' or '.join(map(str, fits))} of them, or change batch_tokens"
             )
-        return self.windows.read(self.windows_at(step)[rank::world])
+        return self.rows // world
+
+    def spans_at(self, step: int) -> list[list[Span]]:
+        """The documents of each row of batch `step`."""
+        return [self.windows.spans_of(int(window)) for window in self.windows_at(step)]
 
     def digest(self, step: int) -> str:
         """sha256 of the tokens of the whole batch `step`, in order, as little-endian uint16."""

@@ -13,8 +13,11 @@ from typing import Final
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that everybody knows
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
+from model.loss import summed_cross_entropy
 from model.settings import SIZES, GPT2Config
+from schemas.vocabulary import END_OF_TEXT
 
 __all__ = ["GPT2", "SIZES", "GPT2Config", "KeyValues", "from_hf_state", "padded", "parameter_count", "to_hf_state"]
 
@@ -62,8 +65,8 @@ class Attention(nn.Module):
         self.n_head = config.n_head
         self.dropout = config.dropout
 
-    def forward(self, x_BTC: Tensor, past: KeyValues | None) -> Tensor:
-        """Each position mixes the values of itself and of those before it."""
+    def forward(self, x_BTC: Tensor, past: KeyValues | None, mask_B1TT: Tensor | None = None) -> Tensor:
+        """Each position mixes the values of itself and of those before it, or of those that the mask shows."""
         T = x_BTC.shape[1]
         q_BHTD, k_BHTD, v_BHTD = (
             part_BTC.unflatten(2, (self.n_head, -1)).transpose(1, 2) for part_BTC in self.c_attn(x_BTC).chunk(3, dim=2)
@@ -75,7 +78,12 @@ class Attention(nn.Module):
                 raise ValueError(f"{T} tokens after a past of {past.length}: extend the past by one token at a time")
             k_BHTD, v_BHTD = past.extend(k_BHTD, v_BHTD)
         y_BHTD = F.scaled_dot_product_attention(
-            q_BHTD, k_BHTD, v_BHTD, dropout_p=self.dropout if self.training else 0.0, is_causal=causal
+            q_BHTD,
+            k_BHTD,
+            v_BHTD,
+            attn_mask=mask_B1TT,
+            dropout_p=self.dropout if self.training else 0.0,
+            is_causal=causal and mask_B1TT is None,
         )
         y_BTC = y_BHTD.transpose(1, 2).flatten(2)
         return F.dropout(self.c_proj(y_BTC), self.dropout, self.training)
@@ -106,9 +114,9 @@ class Block(nn.Module):
         self.ln_2 = nn.LayerNorm(config.n_embd, eps=LAYER_NORM_EPS)
         self.mlp = MLP(config)
 
-    def forward(self, x_BTC: Tensor, past: KeyValues | None) -> Tensor:
+    def forward(self, x_BTC: Tensor, past: KeyValues | None, mask_B1TT: Tensor | None = None) -> Tensor:
         """Add both to the residual stream."""
-        x_BTC = x_BTC + self.attn(self.ln_1(x_BTC), past)
+        x_BTC = x_BTC + self.attn(self.ln_1(x_BTC), past, mask_B1TT)
         y_BTC: Tensor = x_BTC + self.mlp(self.ln_2(x_BTC))
         return y_BTC
 
@@ -137,12 +145,21 @@ class GPT2(nn.Module):
         # Rows of the padding get no gradient (see `logits`), so zeros stay zeros.
         nn.init.zeros_(self.wte.weight[self.config.n_vocab :])
 
-    def hidden(self, ids_BT: Tensor, past: list[KeyValues] | None = None) -> Tensor:
+    def hidden(
+        self,
+        ids_BT: Tensor,
+        past: list[KeyValues] | None = None,
+        *,
+        mask_documents: bool = False,
+        recompute: bool = False,
+    ) -> Tensor:
         """The last layer's output (B, T, C), ready for `logits`.
 
         Args:
             ids_BT: token ids.
             past: one KeyValues per layer, extended in place; the ids follow the tokens in it.
+            mask_documents: attend within a document only. Not with a past.
+            recompute: keep each block's input only, and compute the rest again in the backward pass.
 
         Raises:
             ValueError: past and ids together are longer than n_ctx.
@@ -153,8 +170,12 @@ class GPT2(nn.Module):
             raise ValueError(f"context of {end} tokens, the model takes {self.config.n_ctx}: crop it to the last ones")
         positions_T = torch.arange(start, end, device=ids_BT.device)
         x_BTC: Tensor = F.dropout(self.wte(ids_BT) + self.wpe(positions_T), self.config.dropout, self.training)
+        mask_B1TT = document_mask(ids_BT) if mask_documents else None
         for layer, block in enumerate(self.h):
-            x_BTC = block(x_BTC, past[layer] if past else None)
+            if recompute and torch.is_grad_enabled():
+                x_BTC = checkpoint(block, x_BTC, None, mask_B1TT, use_reentrant=False)
+            else:
+                x_BTC = block(x_BTC, past[layer] if past else None, mask_B1TT)
         y_BTC: Tensor = self.ln_f(x_BTC)
         return y_BTC
 
@@ -167,10 +188,37 @@ class GPT2(nn.Module):
         """Logits (B, T, V) of the token after each position."""
         return self.logits(self.hidden(ids_BT))
 
-    def loss(self, ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
-        """Sum of the cross-entropies in nats, in float32: a sum, so that micro-batches add up whatever their sizes."""
-        logits_BTV = self(ids_BT)
+    def loss(
+        self,
+        ids_BT: Tensor,
+        targets_BT: Tensor,
+        *,
+        chunk: int = 0,
+        mask_documents: bool = False,
+        recompute: bool = False,
+    ) -> Tensor:
+        """Sum of the cross-entropies in nats, in float32: a sum, so that micro-batches add up whatever their sizes.
+
+        With `chunk`, the logits of no more than that many tokens are in memory at once.
+        """
+        x_BTC = self.hidden(ids_BT, mask_documents=mask_documents, recompute=recompute)
+        if chunk:
+            return summed_cross_entropy(
+                x_BTC.flatten(0, 1), self.wte.weight, targets_BT.flatten(), self.config.n_vocab, chunk
+            )
+        logits_BTV = self.logits(x_BTC)
         return F.cross_entropy(logits_BTV.flatten(0, 1).float(), targets_BT.flatten(), reduction="sum")
+
+
+def document_mask(ids_BT: Tensor) -> Tensor:
+    """Which positions (B, 1, T, T) each position sees: itself and those before it in its document.
+
+    A document's end-of-text belongs to it. Made on the device from the tokens alone, so the loader needs no part in it.
+    """
+    ends_BT = (ids_BT == END_OF_TEXT).long()
+    document_BT = ends_BT.cumsum(1) - ends_BT
+    same_BTT = document_BT[:, :, None] == document_BT[:, None, :]
+    return same_BTT.tril()[:, None]
 
 
 def parameter_count(model: GPT2) -> int:

@@ -52,9 +52,13 @@ class TrainSettings:
     batch_tokens: int = 524_288
     """Tokens of one update, a multiple of n_ctx: the only batch size that matters for the result."""
     micro_batch: int = 16
-    """Most windows in one forward pass. Lower it when memory runs out; gradients add up to the same batch."""
+    """Most windows in one forward pass. Halved on cuda until it fits; gradients add up to the same batch."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """muon: Muon for the matrices of the blocks, AdamW for embeddings and vectors."""
     lr: float = 6e-4
     """Highest learning rate, reached after the warm-up."""
+    muon_lr: float = 0.02
+    """Highest learning rate of Muon's matrices; rises and falls with lr."""
     min_lr_ratio: float = 0.1
     """Last learning rate as a share of lr: the end of the cosine."""
     warmup: int = 715
@@ -63,6 +67,10 @@ class TrainSettings:
     """AdamW weight decay, of matrices only."""
     clip: float = 1.0
     """Largest norm of the gradient; 0 for no limit."""
+    spike_sigma: float = 6.0
+    """A step is skipped when its loss is this many standard deviations above the last 128; 0 to skip none."""
+    mask_documents: bool = False
+    """Attention stays within a document. GPT-2 was trained without."""
     eval_every: int = 250
     """Steps between two validations; 0 for none. The last step is always validated."""
     eval_windows: int = 640
@@ -79,17 +87,35 @@ class TrainSettings:
     """Arithmetic of the forward pass; weights stay float32. auto: bfloat16 on cuda, float32 elsewhere."""
     compile: bool = False
     """Compile the model with torch.compile: faster steps on cuda after a minute of compilation."""
+    attention: Literal["auto", "flash", "cudnn", "efficient", "math"] = "auto"
+    """Attention kernels on cuda. auto measures those that agree with math and takes the fastest."""
+    loss_chunk: int = 0
+    """Tokens whose logits are in memory at once; 0 chooses: 512 on cpu, all with compile, 8,192 elsewhere."""
+    recompute: bool = False
+    """Keep no activations of a block but its input, and compute them again: a third more work, far less memory."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """Under torchrun: ddp has the whole model on each rank; fsdp cuts weights, gradients and optimizer over them."""
+    log_every: int = 10
+    """Steps between two moments when losses come from cuda to the log. The log has each step anyway."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_tokens", "micro_batch", "keep"):
+        for name in ("steps", "batch_tokens", "micro_batch", "keep", "log_every"):
             _at_least(1, name, getattr(self, name))
-        for name in ("lr", "warmup", "weight_decay", "clip", "eval_every", "eval_windows", "checkpoint_every", "seed"):
+        for name in (
+            "lr", "muon_lr", "warmup", "weight_decay", "clip", "spike_sigma", "eval_every", "eval_windows",
+            "checkpoint_every", "seed", "loss_chunk",
+        ):  # fmt: skip
             _at_least(0, name, getattr(self, name))
         if not 0 <= self.min_lr_ratio <= 1:
             raise ValueError(f"min_lr_ratio is {self.min_lr_ratio}, allowed is 0 to 1")
 
 
-# A run may go on with other values of these: where and how often, not what. Every other field decides the losses.
+# A run may go on with other values of these: where, how often and by which kernels, not what. Every other field decides
+# the losses beyond rounding.
 FREE_TO_CHANGE: Final = frozenset(
-    {"train.micro_batch", "train.checkpoint_every", "train.keep", "train.device", "train.compile"}
-)
+    f"train.{name}"
+    for name in (
+        "micro_batch", "checkpoint_every", "keep", "device", "compile", "attention", "loss_chunk", "recompute",
+        "parallel", "log_every",
+    )
+)  # fmt: skip

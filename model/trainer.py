@@ -1,40 +1,53 @@
 """Train GPT-2 on a corpus: one loop, read top to bottom.
 
 A step is a pure function of the weights, the settings and the number of the step: the batch, the learning rate and the
-dropout of step n need nothing that earlier steps left behind but weights and optimizer. So a run that is killed at any
-moment and started again with the same command has the same losses; on a CPU with as many threads, bit for bit.
+dropout of step n need nothing that earlier steps left behind but weights, optimizer and the losses that spikes are told
+by. So a run that is killed at any moment and started again with the same command has the same losses; on a CPU with as
+many threads, bit for bit. Under torchrun each rank runs this loop on its rows of the batch.
 """
 
 import contextlib
-import fcntl
-import json
 import logging
 import math
-import os
-import signal
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import FrameType
-from typing import Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
+from torch.nn.attention import sdpa_kernel
 
 from model import checkpoint as checkpoints
-from model.checkpoint import Checkpoint, State
+from model.arithmetic import (
+    BACKENDS,
+    choose_attention,
+    choose_device,
+    choose_dtype,
+    choose_loss_chunk,
+    prepare_arithmetic,
+)
+from model.checkpoint import State
 from model.data import Batches, Corpus, Windows
+from model.distributed import StepLoss, joined, spread
 from model.gpt2 import GPT2, GPT2Config
-from model.optim import adamw, learning_rate
-from model.settings import FREE_TO_CHANGE, TrainSettings
+from model.loader import Loader
+from model.log import LOG, Log, Metrics
+from model.optim import learning_rate, optimizers, step_all
+from model.run import alone, check_same
+from model.settings import TrainSettings
+from model.signals import Signals, Stopped
+from model.spikes import SpikeGuard
+from model.step import Gradient, evaluate
+from model.timing import Clock, flops_per_token, matmul_ceiling
 from schemas import vocabulary
 
-LOG: Final = "log.jsonl"
+__all__ = ["LOG", "Metrics", "Outcome", "choose_device", "train"]
 
-Metrics = dict[str, float]  # one line of the log
+GUARD = "losses/guard"  # name of the spike guard's state in a checkpoint
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +59,8 @@ class Outcome:
     step: int  # updates done
     signal: int  # that stopped it, or 0 for a finished run
     metrics: Metrics  # the last line of the log; empty where there was nothing to do
+    seconds: dict[str, float] = field(default_factory=dict)  # of this start of the run, by kind of work
+    first: bool = True  # is this the rank that tells people?
 
 
 def train(
@@ -63,112 +78,165 @@ def train(
         ValueError: corpus, settings and run don't fit together, or the loss is no longer a number.
         OSError: a file can't be written; the last checkpoint stays.
     """
+    clock = Clock()
     if config.n_vocab < vocabulary.SIZE:
         raise ValueError(f"n_vocab is {config.n_vocab}, a corpus has GPT-2 ids: {vocabulary.SIZE} or more are needed")
     corpus = Corpus.open(data)
     batches = Batches(Windows(corpus, "train", config.n_ctx), settings.batch_tokens, settings.seed)
-    val_batches = _validation(corpus, config, settings)
-    device = choose_device(settings.device)
-    dtype = _choose_dtype(settings.dtype, device)
+    val_rows = _validation(corpus, config, settings)
+    kind = choose_device(settings.device).type
 
-    with _alone(run), _Signals() as signals:
-        checkpoints.remove_unfinished(run)
-        resumed = checkpoints.latest(run)
+    with contextlib.ExitStack() as stack:
+        ranks = stack.enter_context(joined(kind))
+        stack.enter_context(alone(run, first=ranks.first))
+        signals = stack.enter_context(Signals(alone=ranks.world == 1))
+        rows_of_rank = batches.rows_of_rank(ranks.world)
+        if ranks.first:
+            checkpoints.remove_unfinished(run)
+        resumed = ranks.agree(checkpoints.latest(run) if ranks.first else None)
         if resumed is not None:
-            _check_same(resumed, config, settings, corpus)
-        arithmetic = _prepare_arithmetic(device, dtype, resumed)
+            check_same(resumed, config, settings, corpus)
+        step = saved = resumed.state.step if resumed else 0
+
+        device = choose_device(settings.device, ranks.local)
+        dtype = choose_dtype(settings.dtype, device)
+        arithmetic = prepare_arithmetic(device, dtype, resumed.state.arithmetic if resumed else {})
         torch.manual_seed(settings.seed)
         model = GPT2(config)  # on the CPU, so that every device starts from the same weights
         model.to(device)
-        optimizer = adamw(model, settings)
-        step = 0
-        if resumed is not None:
-            checkpoints.restore(resumed, model, optimizer)
-            step = resumed.state.step
-        # Validation takes the plain model: other shapes would compile again.
-        loss_of: Callable[[Tensor, Tensor], Tensor] = torch.compile(model.loss) if settings.compile else model.loss
-        autocast = torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
-
+        loss_of = StepLoss(model, settings, choose_loss_chunk(settings, device))
+        if settings.compile:
+            loss_of.compile()
+        module = spread(loss_of, ranks, settings, dtype)
+        gradient = Gradient(module, config, settings, ranks, dtype)
+        updates = optimizers(model, settings)
+        guard = SpikeGuard(settings.spike_sigma, device)
         metrics: Metrics = {}
-        with _Log(run / LOG, step) as log:
+        if resumed is not None:
+            guard.losses.copy_(checkpoints.restore(resumed, model, updates)[GUARD])
+        log = stack.enter_context(Log(run / LOG if ranks.first else None, step))
 
-            def save() -> None:
+        def save() -> None:
+            with clock("checkpoint"):
                 log.flush_to_disk()  # first, so that the log has every step of a checkpoint
                 whole = {"model": asdict(config), "train": asdict(settings)}
                 state = State(step, whole, corpus.manifest.content_sha256(), arithmetic, metrics)
-                checkpoints.save(run, state, model, optimizer, settings.keep)
+                checkpoints.save(run, state, model, updates, settings.keep, {GUARD: guard.losses}, ranks)
 
-            saved = step
-            while step < settings.steps and not signals.caught:
-                started = time.perf_counter()
-                lr = learning_rate(step, settings)
-                for group in optimizer.param_groups:
-                    group["lr"] = lr
+        def validate() -> float:
+            # Not compiled, which other shapes would ask for again. FSDP gathers weights in the call.
+            plain = loss_of if isinstance(loss_of, FSDPModule) else loss_of.forward
+            model.eval()
+            with clock("eval"), signals.abandonable(), gradient.autocast():
+                loss = evaluate(plain, val_rows, gradient.micro_batch, device, ranks, signals)
+            model.train()
+            return loss
 
-                # Gradient of the whole batch, one micro-batch after the other.
-                loss = torch.zeros((), device=device)
-                rows = torch.from_numpy(batches.batch(step))
-                for micro, part in enumerate(torch.split(rows, settings.micro_batch)):
-                    if signals.caught:
-                        break
-                    if config.dropout:
-                        _seed_dropout(settings.seed, step, micro)
-                    ids_BT = part.to(device, non_blocking=True)
-                    with autocast:
-                        part_loss = loss_of(ids_BT[:, :-1], ids_BT[:, 1:]) / settings.batch_tokens
-                    part_loss.backward()  # type: ignore[no-untyped-call]
-                    loss += part_loss.detach()
-                if signals.caught:
-                    break  # the weights are still those of the last whole step
+        def write(lines: list[Metrics]) -> None:
+            for line in lines if ranks.first else []:
+                log.write(line)
+                show(line)
 
-                norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip or math.inf)
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-                step += 1
-                metrics = {
-                    "step": step,
-                    "tokens": step * settings.batch_tokens,
-                    "loss": loss.item(),
-                    "lr": lr,
-                    "grad_norm": norm.item(),
-                }
-                metrics["tokens_per_second"] = round(settings.batch_tokens / (time.perf_counter() - started), 1)
-                if not math.isfinite(metrics["loss"] + metrics["grad_norm"]):
+        pending: list[tuple[int, Tensor]] = []  # steps whose figures are still on the device
+        working = clock.of("data", "step")
+
+        def collect() -> list[Metrics]:
+            """The lines of the pending steps: the one moment when the host waits for the device."""
+            nonlocal working
+            if not pending:
+                return []
+            with clock("step"):
+                figures = torch.stack([figures for _, figures in pending]).tolist()
+            spent = max(clock.of("data", "step") - working, 1e-9)
+            working += spent
+            speed = len(pending) * settings.batch_tokens / spent
+            lines = []
+            for (number, _), (loss, norm, skipped) in zip(pending, figures, strict=True):
+                line = {"step": number, "tokens": number * settings.batch_tokens, "loss": loss}
+                line |= {"lr": learning_rate(number - 1, settings), "grad_norm": norm}
+                line |= {"tokens_per_second": round(speed, 1), "mfu": round(speed * flops / ceiling, 4)}
+                if not math.isfinite(loss + norm):
                     raise ValueError(
-                        f"step {step}: loss {metrics['loss']}, gradient norm {metrics['grad_norm']}, "
-                        f"learning rate {lr:.2e}, last checkpoint at {saved}. Lower lr or clip and start a new run"
+                        f"step {number}: loss {loss}, gradient norm {norm}, learning rate {line['lr']:.2e}, "
+                        f"last checkpoint at {saved}. Lower lr or clip and start a new run"
                     )
+                if skipped:
+                    line["skipped"] = 1
+                    _log.warning("step %d is skipped, loss %.4f: %s", number, loss, _documents(batches, number))
+                lines.append(line)
+            pending.clear()
+            return lines
+
+        every = settings.log_every if device.type == "cuda" else 1
+        flops = flops_per_token(config)
+        try:
+            with clock("compile"), signals.abandonable():
+                ceiling = ranks.world * matmul_ceiling(device, dtype)
+                if device.type == "cuda" or settings.compile:
+                    order = choose_attention(
+                        settings.attention, config, min(rows_of_rank, settings.micro_batch), device, dtype
+                    )
+                    if device.type == "cuda" and not settings.mask_documents:
+                        # Kept for the rest of the run.
+                        stack.enter_context(sdpa_kernel([BACKENDS[name] for name in order], set_priority=True))
+                    gradient.fit(rows_of_rank)
+            if resumed is not None and val_rows.size and ranks.agree(log.last) < step:
+                # A signal came during the validation of this step, so its line is not written yet.
+                metrics = dict(resumed.state.metrics) | {"val_loss": validate()}
+                write([metrics])
+            loader = stack.enter_context(
+                Loader(batches, step, ranks.rank, ranks.world, pin=device.type == "cuda"),
+            )
+            while step < settings.steps and not ranks.any(bool(signals.caught)):
+                with clock("data"), signals.abandonable():
+                    rows_BT = loader.next()
+                with clock("step"):
+                    with signals.abandonable():
+                        loss = gradient(step, rows_BT)
+                    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip or math.inf)
+                    norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
+                    skip = guard.judge(step, loss)
+                    step_all(updates, step, settings, skip)
+                step += 1
+                pending.append((step, torch.stack((loss, norm, skip))))
+
                 last = step == settings.steps
-                if val_batches and (last or step % settings.eval_every == 0):
-                    with autocast:
-                        metrics["val_loss"] = evaluate(model, val_batches)
-                log.write(metrics)
-                show(metrics)
-                if last or (settings.checkpoint_every and step % settings.checkpoint_every == 0):
+                evaluates = val_rows.size > 0 and (last or step % (settings.eval_every or 1) == 0)
+                saves = last or (settings.checkpoint_every and step % settings.checkpoint_every == 0)
+                if evaluates or saves or step % every == 0:
+                    lines = collect()
+                    metrics = lines.pop()
+                    write(lines)
+                    if evaluates:
+                        metrics["val_loss"] = validate()
+                        metrics |= clock.seconds()
+                    write([metrics])
+                if saves:
                     save()
                     saved = step
-            if step != saved:  # a signal
-                save()
-    return Outcome(step, signals.caught if step < settings.steps else 0, metrics)
+        except Stopped:
+            pass  # gradients or a validation are given up; the weights are those of the last whole step
+        if pending:
+            lines = collect()
+            metrics = lines[-1]
+            write(lines)
+        if step != saved:  # a signal
+            save()
+        stopped = max(ranks.gather(signals.caught))
+        seconds = clock.seconds()
+        return Outcome(step, stopped if step < settings.steps else 0, metrics, seconds, ranks.first)
 
 
-@torch.no_grad()
-def evaluate(model: GPT2, batches: list[NDArray[np.int64]]) -> float:
-    """Mean cross-entropy in nats per token over `batches` of rows (B, T + 1)."""
-    model.eval()
-    total, tokens = 0.0, 0
-    for batch in batches:
-        ids_BT = torch.from_numpy(batch).to(model.wte.weight.device)
-        total += model.loss(ids_BT[:, :-1], ids_BT[:, 1:]).item()
-        tokens += ids_BT[:, 1:].numel()
-    model.train()
-    return total / tokens
+def _documents(batches: Batches, step: int) -> str:
+    """The documents of `step`, counted from 1, as far as a line of the log has room for them."""
+    urls = list(dict.fromkeys(span.url for row in batches.spans_at(step - 1) for span in row))
+    return f"{', '.join(urls[:10])}; {len(urls)} in all, --replay-step {step} lists them"
 
 
-def _validation(corpus: Corpus, config: GPT2Config, settings: TrainSettings) -> list[NDArray[np.int64]]:
-    """The fixed validation set in batches, or none where it is switched off."""
+def _validation(corpus: Corpus, config: GPT2Config, settings: TrainSettings) -> NDArray[np.int64]:
+    """The fixed validation set as rows (N, T + 1), none where it is switched off."""
     if not settings.eval_every:
-        return []
+        return np.empty((0, config.n_ctx + 1), np.int64)
     windows = Windows(corpus, "val", config.n_ctx)
     count = min(len(windows), settings.eval_windows or len(windows))
     if not count:
@@ -176,140 +244,4 @@ def _validation(corpus: Corpus, config: GPT2Config, settings: TrainSettings) -> 
             f"the validation split has {windows.tokens} tokens, one window takes {config.n_ctx + 1}: build the corpus "
             "with a larger val_fraction, lower n_ctx, or train without validation (--train.eval-every 0)"
         )
-    return [
-        windows.read(np.arange(first, min(first + settings.micro_batch, count)))
-        for first in range(0, count, settings.micro_batch)
-    ]
-
-
-def choose_device(name: str) -> torch.device:
-    """The PyTorch device `name`; auto is cuda where there is one. Raises ValueError if it can't be used."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {name!r} can't be used: {error}") from error
-    return device
-
-
-def _choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    bfloat16 = name == "bfloat16" or (name == "auto" and device.type == "cuda")
-    return torch.bfloat16 if bfloat16 else torch.float32
-
-
-def _prepare_arithmetic(device: torch.device, dtype: torch.dtype, resumed: Checkpoint | None) -> dict[str, Any]:
-    """Fix what rounding depends on, and say what it is. A resumed run takes over the number of threads."""
-    before = resumed.state.arithmetic if resumed else {}
-    if device.type == "cpu":
-        # Sums are split over the threads, so their number decides the last bits. Setting it, even to what it is, also
-        # stops MKL from choosing another one by itself.
-        torch.set_num_threads(before.get("threads", torch.get_num_threads()))
-        torch.use_deterministic_algorithms(True)
-        # On by default with the above: a pass over memory for each new tensor, to expose reads of what nobody wrote.
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    else:
-        torch.set_float32_matmul_precision("high")  # TensorFloat-32 for what autocast leaves in float32
-    now = {
-        "device": device.type,
-        "dtype": str(dtype).removeprefix("torch."),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-    }
-    for name, value in before.items():
-        if now.get(name) != value:
-            _log.warning("%s was %s and is %s: the losses go on, not bit for bit", name, value, now.get(name))
-    return now
-
-
-def _seed_dropout(seed: int, step: int, micro: int) -> None:
-    """Make the masks a function of what is being trained on, so that no random state needs to be kept."""
-    (state,) = np.random.SeedSequence((seed, step, micro)).generate_state(1, np.uint64)
-    torch.manual_seed(int(state))
-
-
-def _check_same(resumed: Checkpoint, config: GPT2Config, settings: TrainSettings, corpus: Corpus) -> None:
-    """Refuse to go on with another experiment."""
-    advice = "Use the same value, or another folder for a new run"
-    then = resumed.state
-    for group, now in (("model", asdict(config)), ("train", asdict(settings))):
-        before = then.config.get(group, {})
-        for name in sorted(now.keys() | before.keys()):
-            if now.get(name) != before.get(name) and f"{group}.{name}" not in FREE_TO_CHANGE:
-                raise ValueError(
-                    f"{group}.{name} is {now.get(name)!r}, "
-                    f"the run in {resumed.path.parent} has {before.get(name)!r}. {advice}"
-                )
-    now_sha256 = corpus.manifest.content_sha256()
-    if now_sha256 != then.corpus_sha256:
-        raise ValueError(
-            f"{corpus.folder} has content_sha256 {now_sha256}, the run in {resumed.path.parent} was trained on "
-            f"{then.corpus_sha256}. {advice}"
-        )
-
-
-@contextlib.contextmanager
-def _alone(run: Path) -> Iterator[None]:
-    """Own the folder of the run: two trainers in one folder would destroy each other's files."""
-    run.mkdir(parents=True, exist_ok=True)
-    with (run / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(f"{run} is in use by another process; wait for it, or choose another folder") from error
-        yield
-
-
-class _Signals:
-    """Remembers the first SIGTERM or SIGINT; the second does what it does without us."""
-
-    def __init__(self) -> None:
-        self.caught = 0
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> "_Signals":
-        self._before = {number: signal.signal(number, self._catch) for number in (signal.SIGTERM, signal.SIGINT)}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _catch(self, number: int, _: FrameType | None) -> None:
-        self.caught = number
-        for known, handler in self._before.items():
-            signal.signal(known, handler)
-        _log.warning("%s: saving a checkpoint and leaving; again to leave at once", signal.Signals(number).name)
-
-
-class _Log:
-    """RUN/log.jsonl: one line for each step, in order, exactly once."""
-
-    def __init__(self, path: Path, step: int) -> None:
-        """Continue the log at `path` after `step`: later lines are of steps that no checkpoint holds."""
-        kept = []
-        if path.exists():
-            for line in path.read_text().splitlines(keepends=True):
-                if not line.endswith("\n") or json.loads(line)["step"] > step:
-                    break  # cut by a kill, or not of this run's past
-                kept.append(line)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text("".join(kept))
-        temporary.rename(path)
-        self._file = path.open("a")
-
-    def write(self, metrics: Metrics) -> None:
-        """Append one line; it outlives the process at once."""
-        self._file.write(json.dumps(metrics) + "\n")
-        self._file.flush()
-
-    def flush_to_disk(self) -> None:
-        """Make the log outlive the machine too."""
-        os.fsync(self._file.fileno())
-
-    def __enter__(self) -> "_Log":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
+    return windows.read(np.arange(count))

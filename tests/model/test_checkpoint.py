@@ -26,6 +26,7 @@ class Run:
         self.folder = folder
         self.model = GPT2(CONFIG)
         self.optimizer = adamw(self.model, TrainSettings(lr=0.01))
+        self.optimizers = [self.optimizer]
 
     def advance(self, step):
         ids = torch.randint(20, (2, 9), generator=torch.Generator().manual_seed(step))
@@ -37,7 +38,9 @@ class Run:
         self.advance(step)
         config = {"model": asdict(CONFIG), "train": {}}
         state = State(step, config, "ab" * 32, {"threads": 1}, {"loss": 1.5})
-        return checkpoint.save(self.folder, state, self.model, self.optimizer, keep)
+        return checkpoint.save(
+            self.folder, state, self.model, self.optimizers, keep, {"losses/guard": torch.tensor([1.5])}
+        )
 
 
 @pytest.fixture
@@ -55,7 +58,7 @@ def test_restored_training_goes_on_bit_for_bit(run, tmp_path):
     assert newest.state.step == 1
     assert newest.state.metrics == {"loss": 1.5}
     other = Run(tmp_path)
-    checkpoint.restore(newest, other.model, other.optimizer)
+    assert checkpoint.restore(newest, other.model, other.optimizers) == {"losses/guard": torch.tensor([1.5])}
     for step in (2, 3):
         run.advance(step)
         other.advance(step)
@@ -102,7 +105,7 @@ def test_a_damaged_checkpoint_is_skipped_with_a_warning(run, tmp_path, caplog, d
     assert names(tmp_path) == ["checkpoint-00000002"]
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": "webtext-checkpoint/1"}', "\xff"])
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": "webtext-checkpoint/2"}', "\xff"])
 def test_a_checkpoint_without_a_whole_state_is_skipped(run, tmp_path, text):
     run.save(1)
     (run.save(2) / STATE).write_text(text, "latin-1")
