@@ -37,7 +37,7 @@ def judge(
         language_probability=english,
         tokens=ids.astype("<u2").tobytes(),
         text_hash=minhash.text_hash(text),
-        signature=minhash.sign(minhash.shingles(text)).astype("<u4").tobytes(),
+        signature=minhash.signature(text).astype("<u4").tobytes(),
         masked_emails=emails,
         masked_addresses=addresses,
     )

@@ -1,0 +1,25 @@
+import numpy as np
+
+from pipeline import minhash
+from pipeline.judge import judge
+from pipeline.settings import ExtractSettings
+from pipeline.verdicts import Extracted
+from schemas import vocabulary
+
+ALL = ExtractSettings(min_tokens=0, language_probability=0)
+
+
+def test_a_document_is_its_text_in_tokens_with_a_hash_and_a_signature():
+    text = " ".join(f"The {n} boats came home late." for n in range(40))
+    found = judge(text, ALL, title="Boats", published="2016-01-02", html_lang="en")
+    assert isinstance(found, Extracted)
+    assert vocabulary.load().decode(np.frombuffer(found.tokens, "<u2").tolist()) == text
+    assert found.text_hash == minhash.text_hash(text)
+    assert found.signature == minhash.sign(minhash.shingles(text)).astype("<u4").tobytes()
+    assert (found.title, found.published, found.html_lang) == ("Boats", "2016-01-02", "en")
+
+
+def test_a_short_text_has_the_signature_of_no_shingles_so_that_it_resembles_nothing():
+    found = judge("Page not found.", ALL)
+    assert isinstance(found, Extracted)
+    assert set(np.frombuffer(found.signature, "<u4").tolist()) == {2**32 - 1}
