@@ -1,9 +1,11 @@
 """`webtext pretrain`: train GPT-2 on a corpus."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
+from os import environ
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -13,12 +15,19 @@ from model.settings import GPT2Config, TrainSettings
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """Train GPT-2 on a corpus. A run that was stopped, by a signal or a power cut, continues with the same command."""
+    """Train GPT-2 on a corpus. A run that was stopped, by a signal or a power cut, continues with the same command.
+
+    Several GPUs: torchrun --standalone --nproc-per-node 8 -m jobs.cli pretrain FLAGS.
+    """
 
     data: Path
     """Folder of the corpus, with its manifest.json."""
     out: Path
     """Folder of the run: checkpoints and log.jsonl."""
+    log: Literal["jsonl", "tensorboard", "wandb", "tensorboard,wandb"] = "jsonl"
+    """Who gets the log beside log.jsonl, which is always written."""
+    replay_step: int = 0
+    """Train nothing: list the documents of this step, counted from 1, and the sha256 of its tokens. 0 to train."""
     model: GPT2Config = field(default_factory=GPT2Config)
     """Shape of the model."""
     train: TrainSettings = field(default_factory=TrainSettings)
@@ -27,15 +36,51 @@ class PretrainConfig:
 
 def run(config: PretrainConfig) -> int:
     """Train, or go on training. Returns 0, or 128 + the signal that stopped the run."""
-    from model.trainer import train  # torch, which --help must not wait for
+    if config.replay_step:
+        return _replay(config)
+    from model.log import Viewer, together, viewer  # torch, which --help must not wait for
+    from model.trainer import train
 
-    with _progress(config.train.steps) as show:
-        outcome = train(config.data, config.out, config.model, config.train, show)
-    if outcome.signal:
-        print(f"stopped after step {outcome.step} of {config.train.steps}; the same command continues")
-        return 128 + outcome.signal
-    losses = "".join(f", {name} {value:.4f}" for name, value in outcome.metrics.items() if name.endswith("loss"))
-    print(f"{config.out}: {outcome.step} steps done{losses}")
+    first = environ.get("RANK", "0") == "0"
+    names: list[Viewer] = [name for name in ("tensorboard", "wandb") if name in config.log.split(",") and first]
+    viewers = [
+        viewer(name, config.out, {"model": asdict(config.model), "train": asdict(config.train)}) for name in names
+    ]
+    with _progress(config.train.steps) if first else nullcontext(lambda metrics: None) as show:
+        outcome = train(config.data, config.out, config.model, config.train, together([show, *viewers]))
+    if first:
+        _tell(config, outcome.step, outcome.signal, outcome.metrics, outcome.seconds)
+    return 128 + outcome.signal if outcome.signal else 0
+
+
+def _tell(config: PretrainConfig, step: int, signal: int, metrics: dict[str, float], seconds: dict[str, float]) -> None:
+    if signal:
+        print(f"stopped after step {step} of {config.train.steps}; the same command continues")
+    else:
+        losses = "".join(f", {name} {value:.4f}" for name, value in metrics.items() if name.endswith("loss"))
+        print(f"{config.out}: {step} steps done{losses}")
+    whole = seconds["seconds"]
+    kinds = {name.removeprefix("seconds_"): value for name, value in seconds.items() if name != "seconds"}
+    shares = ", ".join(f"{kind} {value / whole:.1%}" for kind, value in kinds.items() if value)
+    print(f"{whole:.1f} s: {shares}")
+    if "mfu" in metrics:
+        print(f"{metrics['tokens_per_second']:,.0f} tokens/s, {metrics['mfu']:.1%} of the measured matmul ceiling")
+
+
+def _replay(config: PretrainConfig) -> int:
+    """Print what the batch of a step is made of, as tab-separated lines."""
+    from model.data import Batches, Corpus, Windows
+
+    if not 1 <= config.replay_step <= config.train.steps:
+        raise ValueError(f"replay_step is {config.replay_step}, allowed is 1 to train.steps {config.train.steps}")
+    windows = Windows(Corpus.open(config.data), "train", config.model.n_ctx)
+    batches = Batches(windows, config.train.batch_tokens, config.train.seed)
+    step = config.replay_step - 1
+    print(f"# step {config.replay_step}: {batches.rows} windows, sha256 of their tokens {batches.digest(step)}")
+    print("row\ttokens\tshard\toffset\turl")
+    for row, spans in enumerate(batches.spans_at(step)):
+        for span in spans:
+            print(f"{row}\t{span.tokens}\t{span.shard}\t{span.offset}\t{span.url}")
     return 0
 
 
