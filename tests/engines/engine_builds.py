@@ -16,6 +16,7 @@ from typing import Final
 
 import measure
 import webs
+from engine_services import end_with_this_process
 
 _POLL: Final = 0.5  # seconds between two looks at the memory of all processes
 TIMEOUT: Final = 900  # seconds for one build on a busy machine
@@ -71,6 +72,7 @@ def launched(
             env=os.environ | dict(environment),
             cwd=log.parent,
             start_new_session=True,
+            preexec_fn=end_with_this_process,
         )
     try:
         yield process
@@ -122,8 +124,8 @@ def outcome(read: Callable[[], Mapping[str, bytes]]) -> Built:
         for name, data in files.items()
         if name.startswith("corpus/") and name != "corpus/manifest.json"
     }
-    stages = {**manifest["content"]["stages"], **{stage["stage"]: stage for stage in manifest["build"]["stages"]}}
-    return Built(manifest["content_sha256"], corpus, stages)
+    ledgers = {stage["stage"]: stage for stage in [*manifest["content"]["stages"], *manifest["build"]["stages"]]}
+    return Built(manifest["content_sha256"], corpus, ledgers)
 
 
 def local(work: Path) -> Callable[[], dict[str, bytes]]:

@@ -1,5 +1,6 @@
 """Starts the real engines and object stores on free loopback ports, and ends them with all their processes."""
 
+import ctypes
 import os
 import shutil
 import signal
@@ -19,6 +20,15 @@ from engine_parts import FLINK_JOB_SERVER, GCS, JAVA, PRISM, S3, SPARK_ITSELF, S
 START: Final = 120  # seconds that a service has to open its port: a JVM on a busy machine
 _SHORT_LIVED: Final = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx1g")  # a JVM for minutes, on few cores
 _END: Final = 10  # seconds from SIGTERM to SIGKILL
+
+
+_PR_SET_PDEATHSIG: Final = 1
+_LIBC: Final = ctypes.CDLL(None)  # loaded before any fork
+
+
+def end_with_this_process() -> None:
+    """For `preexec_fn`: the kernel kills the child when the process that starts it dies, however that happens."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 @dataclass
@@ -45,6 +55,7 @@ class Service:
                 env=os.environ | dict(environment or {}),
                 cwd=log.parent,  # what it writes beside itself does not land in the source tree
                 start_new_session=True,
+                preexec_fn=end_with_this_process,
             )
 
     def wait_for(self, port: int) -> None:
