@@ -11,7 +11,7 @@ _COSTS = pytest.StashKey[list[Cost]]()
 
 def pytest_addoption(parser):
     parser.addoption("--engines", action="store_true", help="run the tests that start real engines, for minutes")
-    parser.addoption("--whole-web", action="store_true", help="engines build the whole mini web, not a fifth of it")
+    parser.addoption("--web-share", type=int, default=5, help="engines build one page in so many of the mini web")
 
 
 def pytest_configure(config):
@@ -33,12 +33,11 @@ def engines_wanted(request):
 
 @pytest.fixture(scope="session")
 def reference(request, engines_wanted, tmp_path_factory, costs) -> tuple[Web, Built]:
-    """A fifth of the shipped mini web, or all of it, and what the local engine makes of it."""
+    """A share of the shipped mini web, and what the local engine makes of it."""
     folder = tmp_path_factory.mktemp("reference")
     web = Web(str(folder / "posts" / "*"), str(folder / "archives" / "*"))
-    share = 1 if request.config.getoption("--whole-web") else 5
     webs.write_posts(folder / "posts" / "all.ndjson.zst", webs.posts_of())
-    webs.write_archives(folder / "archives", webs.records_of(share), 3)
+    webs.write_archives(folder / "archives", webs.records_of(request.config.getoption("--web-share")), 3)
     costs.append(build(folder / "FnApiRunner.log", web, str(folder / "work")))
     return web, outcome(local(folder / "work"))
 
