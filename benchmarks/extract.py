@@ -75,7 +75,7 @@ def finish(text: str) -> str:
     language.identify(text)
     vocabulary.load().encode_to_numpy(text, disallowed_special=()).astype("<u2").tobytes()
     minhash.text_hash(text)
-    minhash.sign(minhash.shingles(text)).astype("<u4").tobytes()
+    minhash.signature(text).astype("<u4").tobytes()
     return text
 
 

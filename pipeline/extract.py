@@ -59,4 +59,4 @@ def load_models() -> None:
     vocabulary.load()
     language.identify("warm up")
     texts.load_models()
-    minhash.sign(minhash.shingles("warm up"))
+    minhash.signature("warm up " * 20)
