@@ -9,8 +9,22 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+import apache_beam as beam
 import pytest
+import webs
 
+from pipeline.corpus import build_corpus
+from pipeline.engine import beam_options
+from pipeline.inputs import Inputs
+from pipeline.parts import build_graph, run_stage
+from schemas.manifest import CorpusManifest
+
+DRY_RUN = (
+    *("--runner=DataflowRunner", "--dry_run=True", "--project=fake", "--region=us-central1", "--no_auth"),
+    *("--temp_location=gs://fake/temp", "--staging_location=gs://fake/staging"),
+    "--sdk_container_image=us-docker.pkg.dev/fake/webtext/worker:1",
+)
+NEEDS = "needs apache-beam[gcp]: pip install 'webtext[gcp]'"
 HERE = Path(__file__).resolve().parent
 
 
@@ -57,7 +71,7 @@ class Dataflow:
 @pytest.fixture(scope="session")
 def service(tmp_path_factory):
     """A Dataflow service, in a process of its own that starts without what the tests have in memory."""
-    pytest.importorskip("google.cloud.dataflow", reason="needs apache-beam[gcp]: pip install 'webtext[gcp]'")
+    pytest.importorskip("google.cloud.dataflow", reason=NEEDS)
     folder = tmp_path_factory.mktemp("dataflow")
     staging = folder / "staging"
     staging.mkdir()
@@ -96,3 +110,45 @@ def hurry(monkeypatch):
     from apache_beam.runners.dataflow import dataflow_runner
 
     monkeypatch.setattr(dataflow_runner, "time", _Hurry)
+
+
+def _graph_of(stage):
+    pipeline = beam.Pipeline(options=beam_options(DRY_RUN))
+    build_graph(pipeline, stage, list(stage.parts), 0, DRY_RUN)
+    return pipeline.run().job.proto_pipeline
+
+
+@pytest.fixture(scope="session")
+def graph_of():
+    """Gives the pipeline of a stage as the Dataflow runner would submit it."""
+    pytest.importorskip("google.cloud.dataflow", reason=NEEDS)
+    return _graph_of
+
+
+@dataclass
+class Web:
+    """A small web, the corpus that the local engine makes of it, and what each stage of that build looked like."""
+
+    folder: Path
+    manifest: CorpusManifest
+    stages: dict[str, tuple]  # by name: stage, graph for Dataflow, what its sources send to its parts
+
+
+@pytest.fixture(scope="session")
+def web(tmp_path_factory, graph_of):
+    """Built once for all tests here."""
+    folder = tmp_path_factory.mktemp("web")
+    webs.write_posts(folder / "posts" / "all.ndjson.zst", webs.posts_of())
+    webs.write_archives(folder / "archives", webs.records_of(8), 2)
+    inputs = Inputs.find([str(folder / "posts" / "*")], [str(folder / "archives" / "*")])
+    seen = {}
+
+    def run(stage):
+        blocks = []
+        if stage.shuffle:
+            wanted = frozenset(part.ordinal for part in stage.parts)
+            blocks = [block for source in stage.shuffle.sources for block in stage.shuffle.emit(source, wanted)]
+        seen[stage.name] = (stage, graph_of(stage), blocks)
+        return run_stage(stage, flags=(), workers=0)
+
+    return Web(folder, build_corpus(webs.SETTINGS, inputs, str(folder / "work"), run), seen)
