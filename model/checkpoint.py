@@ -104,7 +104,7 @@ def save(  # noqa: PLR0917 - what belongs to a checkpoint
         digests = {}
         for name, content in tensors.items():
             path = temporary / part_name(name, ranks.rank, parts)
-            save_file({key: _local(tensor) for key, tensor in content.items()}, path)
+            save_file(_of_rank(content, ranks), path)
             digests[path.name] = _flush(path)
         return digests
 
@@ -210,9 +210,8 @@ class _Stored:
 
     def read(self, name: str) -> Tensor:
         """One whole tensor; only one at a time is in memory."""
-        pieces = [file.get_tensor(name) for file in self._files]
-        # FSDP cuts along the first axis; what has none is the same on all ranks.
-        whole: Tensor = pieces[0] if len(pieces) == 1 or not pieces[0].dim() else torch.cat(pieces)
+        pieces = [file.get_tensor(name) for file in self._files if name in file.keys()]  # noqa: SIM118 - no mapping
+        whole: Tensor = pieces[0] if len(pieces) == 1 else torch.cat(pieces)  # FSDP cuts along the first axis
         return whole
 
 
@@ -225,9 +224,13 @@ def _is_part(file: str, name: str) -> bool:
     return bool(re.fullmatch(re.escape(name).replace(r"\.", r"(-\d{5}-of-\d{5})?\."), file))
 
 
-def _local(tensor: Tensor) -> Tensor:
-    """What this rank has of `tensor`."""
-    return tensor.to_local().contiguous() if isinstance(tensor, DTensor) else tensor
+def _of_rank(tensors: Mapping[str, Tensor], ranks: Ranks) -> dict[str, Tensor]:
+    """This rank's part of what FSDP has cut; all the rest, which every rank has, goes into the first one's file."""
+    return {
+        name: tensor.to_local().contiguous() if isinstance(tensor, DTensor) else tensor
+        for name, tensor in tensors.items()
+        if ranks.first or isinstance(tensor, DTensor)
+    }
 
 
 def _cut_as(whole: Tensor, parameter: Tensor) -> Tensor:

@@ -23,8 +23,10 @@ class Loader:
     Use as a context manager: leaving ends the thread.
     """
 
-    def __init__(self, batches: Batches, start: int, rank: int = 0, world: int = 1, *, pin: bool = False) -> None:
-        self._batches, self._start, self._rank, self._world, self._pin = batches, start, rank, world, pin
+    def __init__(
+        self, batches: Batches, start: int, rank: int = 0, world: int = 1, *, pin_for: torch.device | None = None
+    ) -> None:
+        self._batches, self._start, self._rank, self._world, self._pin_for = batches, start, rank, world, pin_for
         self._queue: queue.Queue[Tensor | BaseException] = queue.Queue(AHEAD)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._fill, name="loader", daemon=True)
@@ -42,10 +44,12 @@ class Loader:
 
     def _fill(self) -> None:
         step = self._start
+        if self._pin_for is not None:  # a new thread is on GPU 0, and pinning memory would open a context there
+            torch.cuda.set_device(self._pin_for)
         while not self._stop.is_set():
             try:
                 rows = torch.from_numpy(self._batches.batch(step, self._rank, self._world))
-                self._put(rows.pin_memory() if self._pin else rows)
+                self._put(rows if self._pin_for is None else rows.pin_memory())
             except BaseException as error:  # the loop raises it
                 self._put(error)
                 return

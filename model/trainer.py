@@ -176,8 +176,9 @@ def train(
                     order = choose_attention(
                         settings.attention, config, min(rows_of_rank, settings.micro_batch), device, dtype
                     )
-                    if device.type == "cuda" and not settings.mask_documents:
-                        # Kept for the rest of the run.
+                    if settings.mask_documents:
+                        order = ["efficient", "math"]  # flash takes no mask; cuDNN's gradients with one can be NaN
+                    if device.type == "cuda":  # kept for the rest of the run
                         stack.enter_context(sdpa_kernel([BACKENDS[name] for name in order], set_priority=True))
                     gradient.fit(rows_of_rank)
             if resumed is not None and val_rows.size and ranks.agree(log.last) < step:
@@ -185,7 +186,7 @@ def train(
                 metrics = dict(resumed.state.metrics) | {"val_loss": validate()}
                 write([metrics])
             loader = stack.enter_context(
-                Loader(batches, step, ranks.rank, ranks.world, pin=device.type == "cuda"),
+                Loader(batches, step, ranks.rank, ranks.world, pin_for=device if device.type == "cuda" else None)
             )
             while step < settings.steps and not ranks.any(bool(signals.caught)):
                 with clock("data"), signals.abandonable():

@@ -4,19 +4,24 @@ import fcntl
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from jobs.sample import SampleConfig
 from jobs.sample import run as sample
 from model import checkpoint
+from model.data import Batches, Corpus, Windows
 from model.settings import GPT2Config, TrainSettings
 from model.trainer import LOG, train
 
@@ -86,6 +91,64 @@ def test_micro_batches_change_rounding_only(finished, counting_corpus, tmp_path,
         assert ours["grad_norm"] == pytest.approx(theirs["grad_norm"], rel=1e-3)
         if "val_loss" in theirs:
             assert ours["val_loss"] == pytest.approx(theirs["val_loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.05])
+def test_a_signal_during_validation_costs_no_line(counting_corpus, tmp_path, seconds):
+    settings = replace(SETTINGS, steps=8, eval_every=6, eval_windows=0, micro_batch=1)
+
+    def stop_soon(line):
+        if line["step"] == 5:  # the next one is validated, which takes far longer than a step
+            threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGTERM)).start()
+
+    outcome = train(counting_corpus, tmp_path / "stopped", CONFIG, settings, stop_soon)
+    assert outcome.signal == signal.SIGTERM
+    assert checkpoint.latest(tmp_path / "stopped").state.step == outcome.step
+    print(outcome, len(log_of(tmp_path / "stopped")))
+    train(counting_corpus, tmp_path / "stopped", CONFIG, settings)
+    train(counting_corpus, tmp_path / "calm", CONFIG, settings)
+    assert_equal_runs(tmp_path / "stopped", tmp_path / "calm")
+
+
+def test_a_step_whose_loss_stands_out_is_skipped_and_its_documents_named(make_corpus, tmp_path, caplog):
+    corpus = make_corpus([[*([[*range(40)]] * 60), [50_000 - 91 * i for i in range(40)], *([[*range(40)]] * 30)]])
+    windows = Windows(Corpus.open(corpus), "train", 16)
+    batches = Batches(windows, 16, SETTINGS.seed)
+    strange = {w for w in range(len(windows)) if (windows.read(np.array([w])) < 50_000 - 91 * 40).sum() == 0}
+    bad = [step for step in range(64, 2 * len(windows)) if int(batches.windows_at(step)[0]) in strange]
+    assert bad
+    settings = replace(SETTINGS, steps=bad[0] + 2, batch_tokens=16, spike_sigma=1.5, eval_every=0, checkpoint_every=0)
+    train(corpus, tmp_path, CONFIG, settings)
+    skipped = [line["step"] for line in log_of(tmp_path) if "skipped" in line]
+    assert skipped[-1] == bad[0] + 1
+    planted = "http://example.com/train/0/60"  # a part of it in a window can be enough
+    assert all(planted in {span.url for span in batches.spans_at(step - 1)[0]} for step in skipped)
+    assert caplog.text.count(planted) == len(skipped)
+    assert f"--replay-step {bad[0] + 1} lists them" in caplog.text
+
+
+def test_a_disk_that_fills_up_keeps_the_last_checkpoint(counting_corpus, tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(line):
+        if line["step"] == 6:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+
+    try:
+        with pytest.raises(OSError, match=r"checkpoint of step 8 can't be written: .*; older ones are kept"):
+            train(counting_corpus, tmp_path, CONFIG, SETTINGS, fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert checkpoint.latest(tmp_path).state.step == 4
+    train(counting_corpus, tmp_path, CONFIG, SETTINGS)
+
+
+def test_time_adds_up(finished):
+    for line in log_of(finished):
+        if "val_loss" in line:
+            kinds = [value for name, value in line.items() if name.startswith("seconds_")]
+            assert sum(kinds) == pytest.approx(line["seconds"], abs=0.005)
+            assert min(line["seconds_step"], line["seconds_eval"], line["seconds_compile"]) > 0
 
 
 class TestRefuses:
@@ -173,13 +236,16 @@ class Command:
 
     def stop_at(self, step: int, number: signal.Signals) -> int:
         """Start, send the signal once the log has the step; returns the exit status."""
-        process = self.start()
         log = self.run / LOG
+        return self.stop_when(lambda: log.exists() and log.read_bytes().count(b"\n") >= step, number)
+
+    def stop_when(self, time_has_come: Callable[[], bool], number: signal.Signals) -> int:
+        process = self.start()
         while process.poll() is None:
-            if log.exists() and log.read_bytes().count(b"\n") >= step:
+            if time_has_come():
                 process.send_signal(number)
                 break
-            time.sleep(0.001)
+            time.sleep(0.0005)
         return process.wait(120)
 
     def finish(self) -> None:
@@ -209,6 +275,8 @@ def test_a_killed_run_ends_bit_for_bit_the_same(uninterrupted, counting_corpus, 
     print(f"kill at {step}")  # pytest shows it when the test fails
     # A test that is held up may look when the run is over: then there is nothing to kill, and nothing to repeat.
     assert command.stop_at(step, signal.SIGKILL) in (-signal.SIGKILL, 0)
+    saving = f"checkpoint-*.tmp-*/{checkpoint.MODEL}"
+    assert command.stop_when(lambda: any(command.run.glob(saving)), signal.SIGKILL) in (-signal.SIGKILL, 0)
     command.finish()
     assert_equal_runs(command.run, uninterrupted)
 
