@@ -10,6 +10,7 @@ import hashlib
 import io
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -190,8 +191,17 @@ def publish(path: str) -> Iterator[HashingSink]:
         from apache_beam.io.filesystem import CompressionTypes
         from apache_beam.io.filesystems import FileSystems
 
-        with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
-            yield HashingSink(stream)
+        # S3 completes the upload of a writer that is closed, also by an error: so an upload begins when all is there.
+        with tempfile.TemporaryFile() as whole:
+            sink = HashingSink(whole)
+            try:
+                yield sink
+            except BaseException:
+                sink.discard()
+                raise
+            whole.seek(0)
+            with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
+                shutil.copyfileobj(whole, stream, _COPY)
         return
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}-{uuid.uuid4().hex}{_UNPUBLISHED}")

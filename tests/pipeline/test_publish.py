@@ -152,12 +152,6 @@ def test_parts_that_run_twice_in_an_object_store_leave_the_same_objects(alone):
     assert in_the_store(folder).keys() == {*alone, machinery.MANIFEST}
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.xfail(
-    strict=True,
-    reason="storage.publish closes the writer of a failed part, which on S3 completes the upload (GCS gives it up); "
-    "the sizes in the receipt make a restart redo the part",
-)
 def test_a_second_run_that_fails_does_not_touch_the_objects_of_the_first(alone):
     """The slower of two attempts may end with an error; what the faster one published must stay."""
     folder = f"{memory_store.SCHEME}://failing/stage"
