@@ -1,5 +1,6 @@
 """RUN/log.jsonl, the record of a run, and other programs that show it."""
 
+import atexit
 import hashlib
 import json
 import os
@@ -79,6 +80,7 @@ def _tensorboard(run: Path) -> Callable[[Metrics], None]:
         nonlocal writer
         if writer is None:  # what a killed run showed of later steps is taken back
             writer = SummaryWriter(str(run / "tensorboard"), purge_step=int(metrics["step"]))
+            atexit.register(writer.close)
         for key, value in metrics.items():
             if key != "step":
                 writer.add_scalar(key, value, int(metrics["step"]))
