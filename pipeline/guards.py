@@ -6,6 +6,7 @@ attributes in a tag, a nesting of 44 and a sum of depths of 148,000.
 """
 
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 from lxml import etree  # type: ignore[import-untyped]
@@ -40,19 +41,31 @@ def refuse(html: str) -> Dropped | None:
     controls = len(sample) - len(sample.translate(None, _CONTROLS)) - sample.count(b"\f")
     if controls > _BINARY * len(sample):
         return Dropped(Reason.NO_TEXT, f"binary: {controls} control characters in {len(sample)} bytes")
-    pieces = html.split("<")
-    if len(pieces) - 1 > _MAX_TAGS:
-        return Dropped(Reason.TOO_MANY_TAGS, f"{len(pieces) - 1} tags, at most {_MAX_TAGS} are parsed")
-    for number, piece in enumerate(pieces):
-        if (
-            number
-            and len(piece) > _LONG_TAG
-            and piece[0].isalpha()
-            and (refusal := _refuse_tag(piece))
-            and not _in_script("<".join(pieces[:number]))
-        ):
+    tags = html.count("<")
+    if tags > _MAX_TAGS:
+        return Dropped(Reason.TOO_MANY_TAGS, f"{tags} tags, at most {_MAX_TAGS} are parsed")
+    in_script, seen = False, 0
+    for start, end in _long_pieces(html):
+        if not html[start].isalpha() or not (refusal := _refuse_tag(html[start:end])):
+            continue
+        in_script, seen = _in_script(html[seen : start - 1], in_script), start - 1
+        if not in_script:
             return refusal
     return None
+
+
+def _long_pieces(html: str) -> Iterator[tuple[int, int]]:
+    """Begin and end of what stands between a "<" and the next, where that is more than _LONG_TAG."""
+    at = html.find("<")
+    while at >= 0:
+        # All that lie before the last "<" in reach are short: thousands of tags cost one step.
+        near = html.rfind("<", at + 1, at + _LONG_TAG + 2)
+        if near < 0:
+            near = html.find("<", at + _LONG_TAG + 2)
+            end = near if near >= 0 else len(html)
+            if end - at - 1 > _LONG_TAG:
+                yield at + 1, end
+        at = near
 
 
 def _refuse_tag(piece: str) -> Dropped | None:
@@ -69,10 +82,11 @@ def _refuse_tag(piece: str) -> Dropped | None:
     return None
 
 
-def _in_script(before: str) -> bool:
-    """Whether what follows is the program text of a script, where "<" opens no tag."""
-    before = before.lower()
-    return before.rfind("<script") > before.rfind("</script")
+def _in_script(markup: str, before: bool) -> bool:
+    """Whether what follows is the program text of a script, where "<" opens no tag; `before`: whether this began so."""
+    markup = markup.lower()
+    opened, closed = markup.rfind("<script"), markup.rfind("</script")
+    return before if opened == closed else opened > closed
 
 
 def refuse_tree(tree: Any) -> Dropped | None:

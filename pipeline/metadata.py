@@ -9,26 +9,21 @@ from datetime import date
 from typing import Any, Final
 
 import msgspec
-from lxml import etree  # type: ignore[import-untyped]
 
 from pipeline import guards
 
 _MAX_TITLE: Final = 500  # characters
-_MAX_SCRIPTS: Final = 20
+_MAX: Final = 20  # elements of a kind
 _LANG: Final = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]{1,8}){0,4}")
 _DATE: Final = re.compile(r"\s{0,20}(\d{4}-\d\d-\d\d)(?![\d-])")
 _JSON_DATE: Final = re.compile(r'"datePublished"\s{0,9}:\s{0,9}"([^"]{10,40})"')
 
 # Open Graph's article namespace, schema.org as microdata, Dublin Core; then <time>.
-_META: Final = etree.XPath(
-    "(//meta[@property='article:published_time' or @itemprop='datePublished' or @name='article:published_time'"
-    " or @name='datePublished' or @name='DC.date.issued' or @name='dcterms.issued'])[position() <= 20]/@content",
-    smart_strings=False,
-)
-_JSON: Final = etree.XPath("//script[@type='application/ld+json']", smart_strings=False)
-_TIME: Final = etree.XPath(
-    "(//time[@itemprop='datePublished' or @pubdate])[position() <= 20]/@datetime", smart_strings=False
-)
+_NAMES: Final = {
+    "property": frozenset({"article:published_time"}),
+    "itemprop": frozenset({"datePublished"}),
+    "name": frozenset({"article:published_time", "datePublished", "DC.date.issued", "dcterms.issued"}),
+}
 
 
 class Metadata(msgspec.Struct, frozen=True):
@@ -55,12 +50,30 @@ def _html_lang(tree: Any) -> str:
 
 def _published(tree: Any) -> str:
     """The first kind of markup that names dates decides, and only if they are all the same day."""
-    scripts = (_JSON_DATE.findall(script.text or "") for script in _JSON(tree)[:_MAX_SCRIPTS])
-    for kind in (_META(tree), (found for script in scripts for found in script), _TIME(tree)):
+    scripts, metas, times = [], [], []
+    for element in tree.iter("meta", "script", "time"):  # one walk: each takes as long as reading the head
+        if element.tag == "meta":
+            if any(element.get(attribute) in names for attribute, names in _NAMES.items()):
+                metas.append(element)
+        elif element.tag == "script":
+            if element.get("type") == "application/ld+json":
+                scripts.append(element)
+        elif element.get("itemprop") == "datePublished" or element.get("pubdate") is not None:
+            times.append(element)
+    dates = (_JSON_DATE.findall(script.text or "") for script in scripts[:_MAX])
+    for kind in (
+        _values(metas, "content"),
+        (found for script in dates for found in script),
+        _values(times, "datetime"),
+    ):
         days = {_day(value) for value in kind}
         if days:
             return days.pop() if len(days) == 1 else ""
     return ""
+
+
+def _values(elements: list[Any], attribute: str) -> list[str]:
+    return [value for element in elements[:_MAX] if (value := element.get(attribute)) is not None]
 
 
 def _day(value: str) -> str:

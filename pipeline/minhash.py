@@ -73,7 +73,7 @@ def words(text: str) -> list[str]:
 def shingles(text: str) -> Signature:
     """Distinct shingle hashes of a text, sorted; none only for a text without words."""
     found = words(text)
-    hashes = np.fromiter((xxhash.xxh3_64_intdigest(word.encode("utf-8", "replace")) for word in found), np.uint64)
+    hashes = np.fromiter(map(xxhash.xxh3_64_intdigest, map(str.encode, found)), np.uint64, len(found))
     width = min(SHINGLE, len(found))
     if not width:
         return np.empty(0, np.uint32)

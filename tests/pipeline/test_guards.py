@@ -2,6 +2,8 @@ import gzip
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline import guards, main_text
 from pipeline.decode import decode
@@ -60,3 +62,16 @@ def test_no_real_page_is_refused():
         if guards.refuse(html) or guards.refuse_tree(main_text.parse(html)):
             refused.append(path.name)
     assert refused == []
+
+
+@given(st.lists(st.one_of(st.just("<"), st.integers(8_180, 8_200).map("x".__mul__), st.just("y")), max_size=30))
+def test_long_pieces_are_those_of_a_split(parts):
+    html = "".join(parts)
+    long = [piece for piece in html.split("<")[1:] if len(piece) > 8192]
+    assert [html[start:end] for start, end in guards._long_pieces(html)] == long
+
+
+def test_a_script_full_of_what_looks_like_tags_takes_no_square_of_time():
+    loop = "if (i<n " + "a " * 6_000
+    assert reason("<html><script>" + loop * 200 + "</script><p>x") is None
+    assert reason("<script>" + loop + "</script>" + loop) is Reason.TOO_MANY_ATTRIBUTES
