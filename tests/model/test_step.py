@@ -77,3 +77,32 @@ def test_validation_is_the_mean_over_all_windows_whatever_the_batches():
             with Signals() as signals:
                 found = evaluate(loss_of.forward, rows, size, torch.device("cpu"), Ranks(), signals)
             assert found == pytest.approx(expected, rel=1e-6)
+
+
+class SmallMemory(torch.nn.Module):
+    """Has room for a few windows only, as a GPU."""
+
+    def __init__(self, room):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(()))
+        self.room = room
+
+    def forward(self, ids):
+        if ids.shape[0] > self.room:
+            raise torch.OutOfMemoryError
+        return self.weight * ids.sum()
+
+
+@pytest.mark.parametrize(("room", "found"), [(99, 6), (4, 3), (3, 3), (1, 1)])
+def test_the_micro_batch_is_halved_until_it_fits(room, found):
+    module = SmallMemory(room)
+    gradient = Gradient(module, CONFIG, replace(SETTINGS, micro_batch=6), Ranks(), torch.float32)
+    gradient.fit(rows=6)
+    assert gradient.micro_batch == found
+    assert module.weight.grad is None
+
+
+def test_a_model_too_large_for_one_window_is_said():
+    gradient = Gradient(SmallMemory(0), CONFIG, replace(SETTINGS, micro_batch=6), Ranks(), torch.float32)
+    with pytest.raises(ValueError, match=r"1 windows of 8 tokens don't fit into memory: use --train\.recompute"):
+        gradient.fit(rows=6)
