@@ -28,8 +28,8 @@ from model.trainer import train
 
 # Shape, tokens of a batch, windows in one forward pass of ours.
 SHAPES = {
-    "tiny": (GPT2Config(n_layer=4, n_head=4, n_embd=128, n_ctx=128), 1024, 1),
-    "narrow": (GPT2Config(n_layer=12, n_head=3, n_embd=192, n_ctx=256), 1024, 1),  # 124M's depth and heads of 64
+    "tiny": (GPT2Config(n_layer=4, n_head=4, n_embd=128, n_ctx=128), 1024, 8),
+    "narrow": (GPT2Config(n_layer=12, n_head=3, n_embd=192, n_ctx=256), 1024, 4),  # 124M's depth and heads of 64
     "test": (GPT2Config(n_layer=1, n_head=1, n_embd=8, n_ctx=8), 32, 2),
 }
 
