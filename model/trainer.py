@@ -60,7 +60,6 @@ class Outcome:
     signal: int  # that stopped it, or 0 for a finished run
     metrics: Metrics  # the last line of the log; empty where there was nothing to do
     seconds: dict[str, float] = field(default_factory=dict)  # of this start of the run, by kind of work
-    first: bool = True  # is this the rank that tells people?
 
 
 def train(
@@ -162,7 +161,8 @@ def train(
                     )
                 if skipped:
                     line["skipped"] = 1
-                    _log.warning("step %d is skipped, loss %.4f: %s", number, loss, _documents(batches, number))
+                    if ranks.first:
+                        _log.warning("step %d is skipped, loss %.4f: %s", number, loss, _documents(batches, number))
                 lines.append(line)
             pending.clear()
             return lines
@@ -225,7 +225,7 @@ def train(
             save()
         stopped = max(ranks.gather(signals.caught))
         seconds = clock.seconds()
-        return Outcome(step, stopped if step < settings.steps else 0, metrics, seconds, ranks.first)
+        return Outcome(step, stopped if step < settings.steps else 0, metrics, seconds)
 
 
 def _documents(batches: Batches, step: int) -> str:

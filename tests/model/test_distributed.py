@@ -1,0 +1,138 @@
+"""Several processes train as one: the same batches, the same losses, checkpoints that any number of them read."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+
+from model import checkpoint
+from model.checkpoint import MODEL
+from model.log import LOG
+from model.settings import GPT2Config, TrainSettings
+from model.trainer import train
+
+CONFIG = GPT2Config(n_layer=2, n_head=2, n_embd=16, n_ctx=16)
+COMMON = {
+    "steps": 4, "batch_tokens": 16 * 24, "lr": 1e-2, "warmup": 2, "eval_every": 2, "eval_windows": 7,
+    "checkpoint_every": 2, "device": "cpu",
+}  # fmt: skip
+
+# What each rank runs: train(), and a record of the rows that it was given.
+RANK = """
+import hashlib, json, os, sys
+from pathlib import Path
+import numpy as np, torch
+torch.set_num_threads(1)
+from model import loader, trainer
+from model.settings import GPT2Config, TrainSettings
+data, run, config, settings, stop = json.loads(sys.argv[1])
+rank = os.environ["RANK"]
+class Recorded(loader.Loader):
+    def next(self):
+        rows = super().next()
+        with open(f"{run}/rows-{rank}", "ab") as file:
+            file.write(rows.numpy().astype("<u2").tobytes())
+        return rows
+trainer.Loader = Recorded
+Path(run).mkdir(exist_ok=True)
+def show(line):
+    assert rank == "0"
+    if line["step"] == stop:
+        os.kill(os.getpid(), 15)  # this rank only: the others have to hear of it from it
+trainer.train(Path(data), Path(run), GPT2Config(**config), TrainSettings(**settings), show)
+"""
+
+
+def torchrun(ranks: int, data: Path, run: Path, settings: TrainSettings, stop: int = 0) -> int:
+    arguments = json.dumps([str(data), str(run), asdict(CONFIG), asdict(settings), stop])
+    script = run.parent / "rank.py"
+    script.write_text(RANK)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [*command, str(script), arguments], env=environment, capture_output=True, text=True, timeout=280, check=False
+    )
+    print(done.stderr[-3000:])  # pytest shows it when the test fails
+    return done.returncode
+
+
+def losses(run: Path) -> list[list[float]]:
+    lines = [json.loads(line) for line in (run / LOG).read_text().splitlines()]
+    return [[line["loss"], line["grad_norm"], line.get("val_loss", 0.0)] for line in lines]
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return checkpoint.load_model(checkpoint.latest(run), torch.device("cpu")).state_dict()
+
+
+@pytest.fixture(scope="module")
+def alone(counting_corpus, tmp_path_factory):
+    """One process, one pass of 24 windows."""
+    run = tmp_path_factory.mktemp("alone") / "run"
+    train(counting_corpus, run, CONFIG, TrainSettings(micro_batch=24, **COMMON))
+    return run
+
+
+@pytest.mark.parametrize(("ranks", "micro_batch"), [(1, 3), (2, 3), (4, 3), (3, 8)])
+def test_ranks_and_accumulation_change_rounding_only(alone, counting_corpus, tmp_path, ranks, micro_batch):
+    """1 x 8, 2 x 4 and 4 x 2 passes of 3 windows; 3 x 1 of 8."""
+    run = tmp_path / "run"
+    settings = TrainSettings(micro_batch=micro_batch, **COMMON)
+    if ranks == 1:
+        train(counting_corpus, run, CONFIG, settings)
+    else:
+        assert torchrun(ranks, counting_corpus, run, settings) == 0
+        from model.data import Batches, Corpus, Windows
+
+        batches = Batches(Windows(Corpus.open(counting_corpus), "train", 16), 16 * 24, settings.seed)
+        for rank in range(ranks):
+            expected = b"".join(batches.batch(step)[rank::ranks].astype("<u2").tobytes() for step in range(4))
+            assert (run / f"rows-{rank}").read_bytes() == expected
+    for ours, theirs in zip(losses(run), losses(alone), strict=True):
+        assert ours[0] == pytest.approx(theirs[0], rel=1e-6)
+        assert ours[1] == pytest.approx(theirs[1], rel=1e-4)
+        assert ours[2] == pytest.approx(theirs[2], rel=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_fsdp_is_ddp_and_its_checkpoints_are_anybodys(counting_corpus, tmp_path, optimizer):
+    settings = {"micro_batch": 6, "optimizer": optimizer, "recompute": True, **COMMON}
+    one, two = tmp_path / "one", tmp_path / "two"
+    train(counting_corpus, one, CONFIG, TrainSettings(**settings))
+    # Begun alone, gone on with on two ranks until a signal to one of them, finished alone.
+    stop = train(counting_corpus, two, CONFIG, TrainSettings(**settings), lambda line: os.kill(os.getpid(), 15))
+    assert (stop.step, stop.signal) == (1, 15)
+    sharded = TrainSettings(parallel="fsdp", **settings)
+    assert torchrun(2, counting_corpus, two, sharded, stop=3) == 0
+    stopped = checkpoint.latest(two)
+    assert stopped.state.step in {3, 4}
+    assert (stopped.path / "model-00001-of-00002.safetensors").exists()
+    train(counting_corpus, two, CONFIG, TrainSettings(**settings))
+    for ours, theirs in zip(losses(two), losses(one), strict=True):
+        # Newton-Schulz turns last bits of small singular values into larger ones.
+        assert ours == pytest.approx(theirs, rel=1e-3 if optimizer == "muon" else 1e-4)
+    again = weights(one)
+    assert all(
+        torch.allclose(tensor, again[name], rtol=1e-3, atol=1e-5 if optimizer == "adamw" else 1e-3)
+        for name, tensor in weights(two).items()
+    )
+    # A part that is missing is damage.
+    (stopped.path / checkpoint.part_name(MODEL, 1, 2)).unlink()
+    with pytest.raises(ValueError, match=r"of model\.safetensors there are .*00001-of-00002"):
+        checkpoint._checked_state(stopped.path)
+
+
+def test_ranks_that_do_not_divide_the_batch_are_refused(counting_corpus, tmp_path, monkeypatch):
+    from model.data import Batches, Corpus, Windows
+
+    batches = Batches(Windows(Corpus.open(counting_corpus), "train", 16), 16 * 24, 0)
+    with pytest.raises(ValueError, match="24 windows can't be shared evenly by 5 ranks"):
+        batches.rows_of_rank(5)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="WORLD_SIZE is 2 but 'RANK' is not set: start with torchrun"):
+        train(counting_corpus, tmp_path, CONFIG, TrainSettings(**COMMON))
