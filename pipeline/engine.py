@@ -6,8 +6,11 @@ import functools
 import logging
 from collections.abc import Iterable, Sequence
 from typing import Final
+from urllib.parse import urlsplit
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions, _BeamArgumentParser
+
+from pipeline import storage
 
 _LOG = logging.getLogger(__name__)
 
@@ -72,6 +75,28 @@ def beam_options(flags: Sequence[str]) -> PipelineOptions:
 def is_local(options: PipelineOptions) -> bool:
     """Whether the pipeline runs in this process, so that parallel work is ours to arrange."""
     return bool(options.view_as(StandardOptions).runner == LOCAL_RUNNER)
+
+
+def check_job(options: PipelineOptions, folder: str) -> None:
+    """Refuse a submission from which no part of a stage could come back.
+
+    Args:
+        options: of the pipeline.
+        folder: where the parts are to write.
+
+    Raises:
+        ValueError: flags that start no job, or a folder that the engine's machines can't reach.
+    """
+    given = options.get_all_options()
+    for flag in ("dry_run", "template_location"):
+        if given.get(flag):
+            raise ValueError(
+                f"--{flag} is refused: it starts no job, and each stage reads what the one before it wrote"
+            )
+    if given["runner"] != "DataflowRunner" or not storage.is_local(folder):
+        return
+    if urlsplit(str(given.get("dataflow_endpoint"))).hostname not in ("localhost", "127.0.0.1"):
+        raise ValueError(f"Dataflow's machines can't write to {folder}: give a --work that begins with gs://")
 
 
 @functools.cache

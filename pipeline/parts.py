@@ -6,7 +6,9 @@ once, publishes the same bytes under the same names.
 """
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -18,7 +20,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from pipeline import stage as stages
 from pipeline import storage
-from pipeline.engine import beam_options, is_local
+from pipeline.engine import beam_options, check_job, is_local
 from pipeline.pool import Pool
 from pipeline.progress import watch
 from pipeline.stage import Part, Stage
@@ -27,6 +29,8 @@ from schemas.manifest import StageManifest
 # Bytes that one pipeline may shuffle on the local engine, which takes about four times that memory. Each further
 # pipeline reads the sources again: 8 million documents make 33 rounds over 4 GB of signatures.
 _LOCAL_SHUFFLE = 128 * 2**20
+
+_RAISED = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception): .*$", re.MULTILINE)
 
 # It prints the traceback of each error that is raised anyway, and then told in one line.
 logging.getLogger("apache_beam.runners.common").setLevel(logging.CRITICAL)
@@ -117,6 +121,7 @@ def run_stage(stage: Stage, flags: tuple[str, ...], workers: int) -> StageManife
     todo = [part for part in stage.parts if part.name not in done]
     if todo:
         options = beam_options(flags)
+        check_job(options, stage.folder)
         local = is_local(options)
         with watch(stage):
             for some in _rounds(stage, todo) if local else [todo]:
@@ -139,20 +144,33 @@ def _rounds(stage: Stage, todo: list[Part]) -> list[list[Part]]:
 def _run_pipeline(
     stage: Stage, todo: list[Part], options: PipelineOptions, workers: int, flags: tuple[str, ...]
 ) -> None:
-    pipeline = beam.Pipeline(options=options)
-    build_graph(pipeline, stage, todo, workers, flags)
+    job: Any = None
     try:
-        state = pipeline.run().wait_until_finish()
+        pipeline = beam.Pipeline(options=options)
+        build_graph(pipeline, stage, todo, workers, flags)
+        job = pipeline.run()
+        state = job.wait_until_finish()
+    except KeyboardInterrupt:
+        if job is not None and not workers:
+            with suppress(Exception):  # an engine that can't cancel is left to itself
+                job.cancel()
+        raise
     except Exception as error:
         if _was_interrupted(error):
             raise KeyboardInterrupt from error
         # Beam repeats the message of what a part raised, and adds where in its graph that was.
-        message = str(error).split(" [while running")[0]
+        message = _cause(str(error).split(" [while running")[0])
         raise stages.StageError(
             f"stage {stage.name}: {message}; finished parts stay, the same command does the others"
         ) from error
     if state != "DONE":
         raise stages.StageError(f"stage {stage.name}: the engine ended the job in state {state}")
+
+
+def _cause(message: str) -> str:
+    """What a worker raised, if the message is its traceback; else the message."""
+    raised = _RAISED.findall(message) if "Traceback" in message else []
+    return raised[-1] if raised else message
 
 
 def _was_interrupted(error: BaseException | None) -> bool:

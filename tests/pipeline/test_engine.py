@@ -7,7 +7,7 @@ from apache_beam.runners.portability.fn_api_runner import worker_handlers
 from apache_beam.testing.util import assert_that, equal_to
 
 from pipeline import engine
-from pipeline.engine import beam_options, is_local, known_flags
+from pipeline.engine import beam_options, check_job, is_local, known_flags
 
 
 def runner(*flags: str) -> str:
@@ -119,3 +119,29 @@ def test_the_embedded_job_service_loses_its_timed_buffer(monkeypatch):
     assert worker_handlers.DATA_BUFFER_TIME_LIMIT_MS == 0
     assert options.view_as(PortableOptions).job_endpoint == "embed"
     assert not is_local(options)
+
+
+@pytest.mark.parametrize(
+    ("flags", "folder", "message"),
+    [
+        (["--runner=DataflowRunner"], "/srv/work", "Dataflow's machines can't write to /srv/work"),
+        (["--runner=dataflow", "--template_location=gs://a/t"], "gs://a/w", "--template_location is refused"),
+        (["--runner=DataflowRunner", "--dry_run=True"], "gs://a/w", "--dry_run is refused"),
+    ],
+)
+def test_a_job_from_which_nothing_could_come_back_is_refused(flags, folder, message):
+    with pytest.raises(ValueError, match=message):
+        check_job(beam_options(flags), folder)
+
+
+@pytest.mark.parametrize(
+    ("flags", "folder"),
+    [
+        ([], "/srv/work"),
+        (["--runner=DataflowRunner"], "gs://a/w"),
+        (["--runner=DataflowRunner", "--dataflow_endpoint=http://localhost:1"], "/srv/work"),
+        (["--runner=SparkRunner"], "/shared/work"),
+    ],
+)
+def test_other_jobs_pass(flags, folder):
+    check_job(beam_options(flags), folder)
