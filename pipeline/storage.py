@@ -34,9 +34,21 @@ def configure(flags: Sequence[str]) -> None:
     """Give Beam's FileSystems this process's flags (endpoints, keys). Needed once in each process for remote paths."""
     if flags:
         from apache_beam.io.filesystems import FileSystems
-        from apache_beam.options.pipeline_options import PipelineOptions
+        from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
-        FileSystems.set_options(PipelineOptions(list(flags)))
+        options = PipelineOptions(list(flags))
+        FileSystems.set_options(options)
+        if options.view_as(GoogleCloudOptions).no_auth:
+            _go_without_credentials()
+
+
+def _go_without_credentials() -> None:
+    # Beam's gcsio does not read --no_auth (2.77): each process of a machine without credentials asks for them for half
+    # a minute before it goes on anonymously. This is what it then remembers.
+    from apache_beam.internal.gcp.auth import _Credentials
+
+    with _Credentials._credentials_lock:
+        _Credentials._credentials, _Credentials._credentials_init = None, True
 
 
 def is_local(path: str) -> bool:

@@ -1,6 +1,9 @@
 import errno
 import hashlib
+import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -86,3 +89,23 @@ def test_a_file_taken_by_a_writer_that_fails_is_not_published(tmp_path):
         _ = 1 / 0
     assert os.listdir(tmp_path / "out") == []
     assert source.read_bytes() == b"x"
+
+
+@pytest.mark.parametrize(("flags", "expected"), [((), "has credentials"), (("--no_auth",), "goes without")])
+def test_a_process_without_auth_asks_nobody_for_credentials(flags, expected, tmp_path):
+    pytest.importorskip("google.auth", reason="the extra gcp is not installed")
+    key = {"type": "authorized_user", "client_id": "a", "client_secret": "b", "refresh_token": "c"}
+    (tmp_path / "key.json").write_text(json.dumps(key))
+    script = (
+        "import sys\n"
+        "from apache_beam.internal.gcp import auth\n"
+        "from apache_beam.options.pipeline_options import PipelineOptions\n"
+        "from pipeline import storage\n"
+        "storage.configure(sys.argv[1:])\n"
+        "found = auth.get_service_credentials(PipelineOptions([]))\n"
+        "print('goes without' if found is None else 'has credentials')\n"
+    )
+    environment = os.environ | {"GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "key.json")}
+    command = [sys.executable, "-c", script, *flags]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == expected
