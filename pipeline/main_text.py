@@ -81,7 +81,8 @@ def _put(parts: Sequence[tuple[Any, str, Any]]) -> None:
 def _cascade(tree: Any, options: Extractor) -> tuple[Any, str]:
     """trafilatura.core.trafilatura_sequence without comments, without copies of the page that nobody needs."""
     prune = _core.prune_unwanted_nodes
-    is_forum = _core._forum_thread_page(tree)
+    scripts = main_text_steps.remove_scripts(tree)
+    is_forum = any(map(_core._DISCUSSION_FORUM_POSTING_RE.search, scripts))
     tree = prune(tree, _core.RAW_TREE_PRUNE_XPATH)
     if not is_forum:
         tree = prune(tree, _core.REMOVE_COMMENTS_AND_LISTS_XPATH)

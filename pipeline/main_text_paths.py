@@ -7,14 +7,12 @@ These functions are right for the expressions that they were written after. `REP
 has others, so that a new version is slower, not wrong.
 """
 
-import functools
 import hashlib
 import importlib
 import re
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
-from lxml import etree  # type: ignore[import-untyped]
 from trafilatura import settings, xpaths
 
 _VALUES: Final = 8192  # that are kept for a pattern
@@ -32,17 +30,27 @@ _SECTIONS: Final = ("div", "item", "list", "p", "section", "span")
 _FRAMES: Final = ("article", "div", "main", "section")
 
 
+class _Verdicts(dict[str, bool]):
+    """Value -> whether a pattern is found in it; "" has none. What is known costs no step of Python."""
+
+    def __init__(self, pattern: str, flags: int) -> None:
+        super().__init__()
+        self._search = re.compile(pattern, flags).search
+
+    def __missing__(self, value: str) -> bool:
+        found = value != "" and self._search(value) is not None
+        if len(value) < _SHORT:
+            if len(self) >= _VALUES:
+                self.clear()
+            self[value] = found
+        return found
+
+
 def _test(*patterns: str, flags: int = 0) -> Test:
-    """Whether one of the patterns is found in a value; "" has none."""
+    """Whether one of the patterns is found in a value."""
     pattern = "|".join(patterns)
     _patterns.append(pattern)
-    search = re.compile(pattern, flags).search
-    kept = functools.lru_cache(_VALUES)(lambda value: search(value) is not None)
-
-    def test(value: str) -> bool:
-        return bool(value) and (kept(value) if len(value) < _SHORT else search(value) is not None)
-
-    return test
+    return _Verdicts(pattern, flags).__getitem__
 
 
 def _words(name: str) -> tuple[str, ...]:
@@ -136,7 +144,6 @@ def _discarded(tree: Any) -> Found:
     return found
 
 
-_with_attributes: Final = etree.XPath(".//*[@id or @class or @style or @aria-hidden]")
 _hidden_id: Final = _test("reader-comments|akismet")
 _hidden_class: Final = _test(
     "^hide-|comments-title|nocomments|-reply-|message|akismet|suggest-links|-hide-|hide-print| hidden| hide|noprint"
@@ -146,7 +153,7 @@ _hidden_class: Final = _test(
 
 def _hidden(tree: Any) -> Found:
     found = []
-    for element in _with_attributes(tree):
+    for element in tree.iterdescendants("*"):
         name_first = style_first = None  # of `@id|@class` and of `@id|@style`
         hit = False
         for name, value in element.items():
@@ -220,16 +227,16 @@ def _is_content(element: Any) -> bool:
 # BASIC_CLEAN_XPATH
 
 _NO_TEXT: Final = frozenset({"aside", "fencedframe", "footer", "script", "style", "svg", "template"})
-_cleaning_candidates: Final = etree.XPath("|".join(f".//{tag}" for tag in sorted(_NO_TEXT)) + "|.//*[@class or @id]")
 _consent: Final = _test(getattr(settings, "_COOKIE_CONSENT_RE", ""), flags=re.IGNORECASE)
 
 
 def _unwanted(tree: Any) -> Found:
     found = []
-    for element in _cleaning_candidates(tree):
-        if element.tag in _NO_TEXT or _consent(element.get("class", "")) or _consent(element.get("id", "")):
+    for element in tree.iterdescendants("*"):
+        tag, class_, id_ = element.tag, element.get("class", ""), element.get("id", "")
+        if tag in _NO_TEXT or _consent(class_) or _consent(id_):
             found.append(element)
-        elif element.tag == "div":
+        elif tag == "div" and ("footer" in class_ or "footer" in id_):
             first = next(value for name, value in element.items() if name in ("class", "id"))
             if "footer" in first:
                 found.append(element)

@@ -9,12 +9,17 @@ from typing import Any, Final
 from justext import core as justext  # type: ignore[import-untyped]
 from justext.utils import get_stoplist, get_stoplists  # type: ignore[import-untyped]
 from lxml import etree  # type: ignore[import-untyped]
+from trafilatura import settings
 
 from pipeline import main_text_paths
 
 _processing: Any = importlib.import_module("trafilatura.htmlprocessing")
+_core: Any = importlib.import_module("trafilatura.core")
 _external: Any = importlib.import_module("trafilatura.external")
 _link_density_test: Final = _processing.link_density_test
+_their_tree_cleaning: Final = _processing.tree_cleaning
+
+_LAYOUT: Final = ("presentation", "none")  # roles of tables
 
 # jusText, as trafilatura asks for it: external.try_justext.
 _LENGTH_LOW, _LENGTH_HIGH, _MAX_HEADING_DISTANCE = 50, 150, 150  # characters
@@ -144,7 +149,51 @@ def _density_test(element: Any, favor_precision: bool = False) -> tuple[bool, bo
     return found
 
 
-_texts: Final = etree.XPath(".//text()[not(parent::script or parent::style)]", smart_strings=False)
+def remove_scripts(tree: Any) -> list[str]:
+    """Remove what every step of trafilatura removes first or passes over, so that it is copied and searched no more.
+
+    Returns:
+        The texts of the scripts that stay, those in JSON-LD, which trafilatura reads.
+    """
+    kept = []
+    for element in list(tree.iter("script", "style")):
+        if element.tag == "style" or element.get("type") != "application/ld+json":
+            _processing.delete_element(element)
+        elif element.text:
+            kept.append(element.text)
+    return kept
+
+
+def _tree_cleaning(tree: Any, options: Any) -> Any:
+    """trafilatura.htmlprocessing's function of this name, which walks the tree once for each of fifty tags."""
+    if options.focus == "recall" or options.images or not options.tables:
+        return _their_tree_cleaning(tree, options)
+    _processing.recover_math(tree)
+    for element in tree.iter("figure", "table"):
+        if element.find(".//table") is not None if element.tag == "figure" else element.get("role") in _LAYOUT:
+            element.tag = "div"
+    etree.strip_tags(tree, *settings.MANUALLY_STRIPPED)
+    _delete(tree, [tag for tag in settings.MANUALLY_CLEANED if tag != "form"])
+    if "form" in settings.MANUALLY_CLEANED:
+        _processing._handle_forms(tree)
+    return _processing.prune_html(tree, options.focus)
+
+
+def _delete(tree: Any, tags: Sequence[str]) -> None:
+    """Tag by tag, `for element in tree.iter(tag): delete_element(element)`."""
+    found: dict[str, list[Any]] = {}
+    for element in tree.iter(*tags):
+        found.setdefault(element.tag, []).append(element)
+    for tag in tags:
+        elements = found.get(tag, ())
+        # Where they are nested, trafilatura's loop goes on inside of what it removed, and ends there.
+        if len(elements) > 1 and any(next(element.iterancestors(tag), None) is not None for element in elements):
+            elements = tree.iter(tag)
+        for element in elements:
+            _processing.delete_element(element)
+
+
+_texts: Final = etree.XPath(".//text()", smart_strings=False)
 
 
 def longest(tree: Any) -> int:
@@ -154,6 +203,8 @@ def longest(tree: Any) -> int:
 
 
 REPLACEMENTS: Final[Sequence[tuple[Any, str, Any]]] = (
+    (_core, "tree_cleaning", _tree_cleaning),
+    (_external, "tree_cleaning", _tree_cleaning),
     (_external, "try_justext", _try_justext),
     (justext, "_get_neighbour", _neighbour),
     (_processing, "link_density_test", _density_test),

@@ -1,5 +1,6 @@
 import gzip
 import hashlib
+import itertools
 import math
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lxml import etree
+from lxml import etree, html
 from trafilatura import external, html2txt
 
 from pipeline import main_text, main_text_paths, main_text_steps
@@ -135,6 +136,54 @@ def test_our_functions_stand_in_trafilatura_only_during_a_call():
     before = [getattr(owner, name) for owner, name, _ in main_text_steps.REPLACEMENTS]
     assert extracted(ARTICLE)
     assert before == [getattr(owner, name) for owner, name, _ in main_text_steps.REPLACEMENTS]
+
+
+LEAVES = "aside nav svg script style form table figure label p div abbr img"
+FRAMES = "aside nav menu form table figure div p font"
+CLEANED = st.recursive(
+    st.tuples(st.sampled_from(LEAVES.split()), st.just([])),
+    lambda children: st.tuples(st.sampled_from(FRAMES.split()), st.lists(children, max_size=4)),
+    max_leaves=25,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(CLEANED, st.sampled_from(["", "presentation"]))
+def test_cleaning_is_that_of_trafilatura_also_where_tags_are_nested(spec, role):
+    numbers = itertools.count()
+
+    def markup(spec):
+        tag, children = spec
+        return f"<{tag} role='{role}'>{next(numbers)}{''.join(map(markup, children))}</{tag}>{next(numbers)}"
+
+    page = f"<html><body>{markup(spec)}</body></html>"
+    cleaned = [
+        etree.tostring(clean(html.fromstring(page, parser=html.xhtml_parser), main_text._OPTIONS))
+        for clean in (main_text_steps._their_tree_cleaning, main_text_steps._tree_cleaning)
+    ]
+    assert cleaned[0] == cleaned[1]
+
+
+def test_only_scripts_of_json_stay_and_no_text_is_lost():
+    tree = main_text.parse(
+        "<html><head><style>s</style></head><body>a<script>x</script>b<p>c"
+        "<script type='application/ld+json'>{}</script>d<style>s</style>e</p><script type=module src=x></script>f"
+    )
+    assert main_text_steps.remove_scripts(tree) == ["{}"]
+    assert "".join(tree.itertext()) == "abc{}def"
+    assert len(list(tree.iter("script", "style"))) == 1
+
+
+def test_verdicts_are_kept_for_some_values_only():
+    test = main_text_paths._test("nav")
+    kept = test.__self__
+    for number in range(20_000):
+        assert test(f"nav-{number}")
+        assert not test(f"x-{number}")
+    assert test("z" * 5_000 + "nav")
+    assert not test("")
+    assert len(kept) <= 8192
+    assert max(map(len, kept)) < 200
 
 
 TOKENS = "<p> </p> <div> </div> <br> <br><br> <a> </a> <select> </select> <h2> </h2> <b> </b> &nbsp; &#13; &copy;"
