@@ -12,7 +12,11 @@ from typing import Any
 
 import fasttext
 
-_SAMPLE = 2000  # characters that decide; more do not change the verdict and cost time
+# Characters that decide. With 1,000, 29 of 113,764 foreign texts of 2 kB have 0.5 for English, with 2,000 none; but
+# none has more than 0.76 with either, and no English one less than 0.9. So the rest is read where the first half is not
+# certain: one page in eight.
+_SAMPLES = (1000, 2000)
+_CERTAIN = 0.85
 
 
 @functools.cache
@@ -26,8 +30,16 @@ def _model() -> Any:
 
 def identify(text: str) -> tuple[str, float, float]:
     """(most likely language as ISO 639 code, its probability, the probability of English); probabilities in 0..1."""
+    for size in _SAMPLES:
+        found = _predict(text[:size])
+        if found[2] >= _CERTAIN or len(text) <= size:
+            break
+    return found
+
+
+def _predict(sample: str) -> tuple[str, float, float]:
     # fastText takes a line feed for the end of the text.
-    labels, probabilities = _model().predict(" ".join(text[:_SAMPLE].split()), k=5)
+    labels, probabilities = _model().predict(" ".join(sample.split()), k=5)
     ranked = {
         label.removeprefix("__label__"): min(float(p), 1.0) for label, p in zip(labels, probabilities, strict=True)
     }

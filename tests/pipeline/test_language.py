@@ -33,6 +33,15 @@ def test_line_feeds_and_emptiness_do_no_harm():
     assert 0 <= english <= 1
 
 
+def test_more_is_read_where_the_beginning_is_not_certain():
+    menu = "Menü Startseite Über uns Kontakt Impressum Datenschutz Anmelden " * 15
+    english = TEXTS["en"] + " "
+    assert len(menu) < 1000 < len(menu) + 100
+    assert language.identify(menu)[2] < 0.5
+    assert language.identify(menu + english * 5)[2] < language.identify(menu + english * 20)[2]
+    assert language.identify(english * 30) == language.identify(english * 30 + menu * 5)
+
+
 @pytest.fixture(scope="module")
 def sentences():
     """Language -> 300 sentences of it."""
