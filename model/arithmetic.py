@@ -57,7 +57,6 @@ def prepare_arithmetic(device: torch.device, dtype: torch.dtype, before: Mapping
         # Sums are split over the threads, so their number decides the last bits. Setting it, even to what it is, also
         # stops MKL from choosing another one by itself.
         torch.set_num_threads(before.get("threads", torch.get_num_threads()))
-        torch.set_flush_denormal(True)  # Adam's averages of vanished gradients; arithmetic on denormals traps
         torch.use_deterministic_algorithms(True)
         # On by default with the above: a pass over memory for each new tensor, to expose reads of what nobody wrote.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
