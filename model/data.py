@@ -28,6 +28,9 @@ _ROUNDS: Final = (
 )
 
 
+_BLOCK: Final = 512  # rows whose windows are worked out at once: a few rows cost as much as all of these
+
+
 @dataclass(frozen=True, slots=True)
 class Shard:
     """One shard, mapped into memory."""
@@ -164,11 +167,23 @@ class Batches:
                 f"some would be twice in one batch. Lower batch_tokens to {len(windows) * length} or less"
             )
         self.seed = seed
+        self._newest = (-1, np.empty(0, np.int64))  # the block that was worked out last, as the next step begins in it
 
     def windows_at(self, step: int) -> NDArray[np.int64]:
         """Window of each row of batch `step`: every window once an epoch, in another order each epoch."""
+        start, end = step * self.rows, (step + 1) * self.rows
+        first = start // _BLOCK
+        blocks = np.concatenate([self._block(number) for number in range(first, (end - 1) // _BLOCK + 1)])
+        return blocks[start - first * _BLOCK : end - first * _BLOCK]
+
+    def _block(self, number: int) -> NDArray[np.int64]:
+        if self._newest[0] != number:
+            self._newest = (number, self._permuted(number * _BLOCK, (number + 1) * _BLOCK))
+        return self._newest[1]
+
+    def _permuted(self, start: int, end: int) -> NDArray[np.int64]:
         count = len(self.windows)
-        epochs, places = np.divmod(np.arange(step * self.rows, (step + 1) * self.rows), count)
+        epochs, places = np.divmod(np.arange(start, end), count)
         for epoch in np.unique(epochs):
             now = epochs == epoch
             places[now] = permute(places[now], count, f"{self.seed}/{epoch}")
