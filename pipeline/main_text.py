@@ -81,11 +81,11 @@ def _put(parts: Sequence[tuple[Any, str, Any]]) -> None:
 def _cascade(tree: Any, options: Extractor) -> tuple[Any, str]:
     """trafilatura.core.trafilatura_sequence without comments, without copies of the page that nobody needs."""
     prune = _core.prune_unwanted_nodes
-    scripts = main_text_steps.remove_scripts(tree)
-    is_forum = any(map(_core._DISCUSSION_FORUM_POSTING_RE.search, scripts))
+    is_forum = _core._forum_thread_page(tree)
     tree = prune(tree, _core.RAW_TREE_PRUNE_XPATH)
     if not is_forum:
         tree = prune(tree, _core.REMOVE_COMMENTS_AND_LISTS_XPATH)
+    main_text_steps.remove_scripts(tree)
     body, text = _extract_and_compare(tree, options)
     if len(text) < options.min_extracted_size:
         other, other_text, length = _core.baseline(tree)

@@ -69,6 +69,13 @@ def _by_id_or_class(tags: Collection[str], in_id: Test, in_class: Test) -> Selec
     return select
 
 
+def _by_class(tags: Collection[str], in_class: Test) -> Selector:
+    def select(tree: Any) -> Found:
+        return [element for element in tree.iterdescendants(*tags) if in_class(element.get("class", ""))]
+
+    return select
+
+
 def _first(tags: Collection[str], test: Callable[[Any], bool]) -> Selector:
     """Of what BODY_XPATH selects only the first element is used."""
 
@@ -97,7 +104,7 @@ def _follow_ups(tree: Any) -> Found:
 
 _ASIDES: Final = ("div", "section", "aside")
 _follow_up_candidates: Final = _by_id_or_class(_ASIDES, _endless, _endless)
-_share_buttons: Final = _by_id_or_class(_ASIDES, lambda _: False, _test("elementor-share-buttons"))
+_share_buttons: Final = _by_class(_ASIDES, _test("elementor-share-buttons"))
 
 # REMOVE_COMMENTS_AND_LISTS_XPATH
 

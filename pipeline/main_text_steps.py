@@ -19,6 +19,7 @@ _external: Any = importlib.import_module("trafilatura.external")
 _link_density_test: Final = _processing.link_density_test
 _their_tree_cleaning: Final = _processing.tree_cleaning
 
+_CLEANED: Final = [tag for tag in settings.MANUALLY_CLEANED if tag != "form"]
 _LAYOUT: Final = ("presentation", "none")  # roles of tables
 
 # jusText, as trafilatura asks for it: external.try_justext.
@@ -149,19 +150,18 @@ def _density_test(element: Any, favor_precision: bool = False) -> tuple[bool, bo
     return found
 
 
-def remove_scripts(tree: Any) -> list[str]:
+def remove_scripts(tree: Any) -> None:
     """Remove what every step of trafilatura removes first or passes over, so that it is copied and searched no more.
 
-    Returns:
-        The texts of the scripts that stay, those in JSON-LD, which trafilatura reads.
+    Scripts in JSON-LD stay, which trafilatura reads, and all where its cleaning would leave no paragraph: then it may
+    go without, and counts scripts as text.
     """
-    kept = []
+    paragraphs = list(tree.iter("p"))
+    if paragraphs and all(next(element.iterancestors(*_CLEANED), None) is not None for element in paragraphs):
+        return
     for element in list(tree.iter("script", "style")):
         if element.tag == "style" or element.get("type") != "application/ld+json":
             _processing.delete_element(element)
-        elif element.text:
-            kept.append(element.text)
-    return kept
 
 
 def _tree_cleaning(tree: Any, options: Any) -> Any:
@@ -173,7 +173,7 @@ def _tree_cleaning(tree: Any, options: Any) -> Any:
         if element.find(".//table") is not None if element.tag == "figure" else element.get("role") in _LAYOUT:
             element.tag = "div"
     etree.strip_tags(tree, *settings.MANUALLY_STRIPPED)
-    _delete(tree, [tag for tag in settings.MANUALLY_CLEANED if tag != "form"])
+    _delete(tree, _CLEANED)
     if "form" in settings.MANUALLY_CLEANED:
         _processing._handle_forms(tree)
     return _processing.prune_html(tree, options.focus)

@@ -169,9 +169,15 @@ def test_only_scripts_of_json_stay_and_no_text_is_lost():
         "<html><head><style>s</style></head><body>a<script>x</script>b<p>c"
         "<script type='application/ld+json'>{}</script>d<style>s</style>e</p><script type=module src=x></script>f"
     )
-    assert main_text_steps.remove_scripts(tree) == ["{}"]
+    main_text_steps.remove_scripts(tree)
     assert "".join(tree.itertext()) == "abc{}def"
     assert len(list(tree.iter("script", "style"))) == 1
+
+
+def test_scripts_stay_where_cleaning_leaves_no_paragraph():
+    tree = main_text.parse("<nav><p>a<script>x</script></nav><div>b<script>y</script></div>")
+    main_text_steps.remove_scripts(tree)
+    assert len(list(tree.iter("script"))) == 2
 
 
 def test_verdicts_are_kept_for_some_values_only():
