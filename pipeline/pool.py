@@ -44,7 +44,8 @@ class Pool:
         self.close()
 
     def _start(self, workers: int) -> futures.ProcessPoolExecutor:
-        return futures.ProcessPoolExecutor(workers, child_context(), _start_worker, (self._function, self._flags))
+        context = child_context(storage.MODULES if self._flags else ())
+        return futures.ProcessPoolExecutor(workers, context, _start_worker, (self._function, self._flags))
 
     def submit(self, item: Any) -> Iterator[Any]:
         """Hand out one item; yields results that became ready while a place was awaited."""
@@ -101,16 +102,19 @@ class Pool:
         self._executor = self._start(self._workers)
 
 
-def child_context() -> ForkServerContext | ForkContext:
+def child_context(modules: Sequence[str] = ()) -> ForkServerContext | ForkContext:
     """How to start a process here: by a fork server, which has imported and loaded once what its processes need.
 
     A worker of ours forks itself instead: it has what the server loaded, and no thread but one that only waits. A
     server of its own would cost each worker 1.4 s and 170 MiB.
+
+    Args:
+        modules: what else the server is to import, if it does not run yet.
     """
     if _in_worker:
         return multiprocessing.get_context("fork")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pipeline.preload"])
+    context.set_forkserver_preload(["pipeline.preload", *modules])
     return context
 
 
