@@ -38,7 +38,7 @@ def reference(request, engines_wanted, tmp_path_factory, costs) -> tuple[Web, Bu
     web = Web(str(folder / "posts" / "*"), str(folder / "archives" / "*"))
     webs.write_posts(folder / "posts" / "all.ndjson.zst", webs.posts_of())
     webs.write_archives(folder / "archives", webs.records_of(request.config.getoption("--web-share")), 3)
-    costs.append(build(folder / "FnApiRunner.log", web, str(folder / "work")))
+    costs.append(build(folder / "FnApiRunner.log", web, str(folder / "work"), ("--runner=FnApiRunner",)))
     return web, outcome(local(folder / "work"))
 
 

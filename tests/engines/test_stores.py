@@ -33,8 +33,15 @@ def gcs_objects(server):
     return found
 
 
-@pytest.mark.parametrize("engine", ["FnApiRunner", "Spark standalone"])
-@pytest.mark.parametrize("kind", ["s3", "gs"])
+@pytest.mark.parametrize(
+    ("kind", "engine"),
+    [
+        ("s3", "FnApiRunner"),
+        ("gs", "FnApiRunner"),
+        ("s3", "Spark standalone, EXTERNAL"),
+        ("gs", "Spark standalone, LOOPBACK"),
+    ],
+)
 def test_a_build_in_an_object_store_makes_the_same_corpus(kind, engine, tmp_path, reference, request):
     web, expected = reference
     start, part, module = (services.s3, S3, "boto3") if kind == "s3" else (services.gcs, GCS, "google.cloud.storage")
@@ -46,7 +53,10 @@ def test_a_build_in_an_object_store_makes_the_same_corpus(kind, engine, tmp_path
         flags = store.flags
         if engine != "FnApiRunner":
             flags += request.getfixturevalue("cluster").flags
-            flags += stack.enter_context(services.worker_pool(tmp_path, store.environment)).flags
+            if engine.endswith("EXTERNAL"):
+                flags += stack.enter_context(services.worker_pool(tmp_path, store.environment)).flags
+            else:
+                flags += services.LOOPBACK
         work = f"{store.bucket}/work"
         build(tmp_path / "build.log", web, work, flags, store.environment)
         if kind == "s3":
