@@ -28,7 +28,7 @@ def executors(groups):
 
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(("stage", "environment"), [("documents", "EXTERNAL"), ("candidates", "LOOPBACK")])
-def test_executors_killed_in_mid_stage_cost_no_byte(stage, environment, tmp_path, cluster, reference):
+def test_executors_killed_in_mid_stage_cost_no_byte(stage, environment, tmp_path, reference, cluster):
     web, expected = reference
     work = tmp_path / "work"
     killed: list[int] = []
