@@ -28,7 +28,7 @@ engines: $(STAMP)
 	$(BIN)/python tests/engines/engine_parts.py
 
 test-engines: engines
-	$(BIN)/python -m pytest tests/engines --engines
+	$(BIN)/python -m pytest tests/engines tests/dataflow --engines
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

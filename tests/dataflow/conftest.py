@@ -152,3 +152,10 @@ def web(tmp_path_factory, graph_of):
         return run_stage(stage, flags=(), workers=0)
 
     return Web(folder, build_corpus(webs.SETTINGS, inputs, str(folder / "work"), run), seen)
+
+
+@pytest.fixture
+def engines_wanted(request):
+    """Skips what takes minutes unless it is asked for."""
+    if not request.config.getoption("--engines", default=False):
+        pytest.skip("runs a job for each stage: `make test-engines`")

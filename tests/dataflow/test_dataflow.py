@@ -98,6 +98,7 @@ def test_two_jobs_of_one_name_are_refused_by_the_service(service, tmp_path):
 
 
 @pytest.mark.timeout(900)  # fourteen jobs, on a machine that may be busy
+@pytest.mark.usefixtures("engines_wanted")
 def test_a_whole_build_makes_the_same_corpus(service, web, tmp_path, capsys):
     folder, local = web.folder, web.manifest
     before = len(service.jobs())
