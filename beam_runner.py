@@ -10,7 +10,6 @@ from jobs import cli
 from jobs.beam_flags import separate
 from jobs.build import BuildConfig
 from jobs.config import spellings
-from pipeline.engine import known_flags
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,6 +17,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
 
     def build() -> int:
+        from pipeline.engine import (
+            known_flags,
+        )  # imports Beam, which worker processes that run this file have no use for
+
         own, beam = separate(args, spellings(BuildConfig), known_flags())
         return cli.run_job("build", [*own, "--", *beam], prog="beam_runner.py")
 
