@@ -24,7 +24,7 @@ from pipeline import (
 )
 from pipeline.inputs import Inputs, claim, identities, versions
 from pipeline.settings import CorpusSettings
-from pipeline.stage import Shuffle, Stage, numbered
+from pipeline.stage import Shuffle, Stage, numbered, paths_of
 from schemas.manifest import (
     CORPUS_MANIFEST,
     CorpusManifest,
@@ -202,16 +202,7 @@ def _pages(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> S
 
 def _documents(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> Stage:
     """Each part of the page index: text, language, tokens, signature."""
-    return Stage(
-        name="documents",
-        folder=storage.join(work, "documents"),
-        settings=asdict(settings.extract),
-        inputs=[done["pages"].digest()],
-        parts=numbered([path] for path in _paths(work, done, "pages", ".pages.parquet")),
-        run=partial(documents.run, settings.extract),
-        unit="pages",
-        expects={"taken": done["pages"].tally.rows},
-    )
+    return documents.stage(settings.extract, work, done["pages"], work)
 
 
 def _texts(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> Stage:
@@ -284,7 +275,7 @@ _SHARD_COUNTS = ("train_documents", "train_tokens", "val_documents", "val_tokens
 
 
 def _paths(work: str, done: Done, stage: str, ending: str) -> list[str]:
-    return [storage.join(work, stage, file.name) for file in done[stage].named(ending)]
+    return paths_of(work, done[stage], ending)
 
 
 FLOW = ("posts", "links", "pages", "documents", "clusters", "shards")  # the stages that a link passes, in order

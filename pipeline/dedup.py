@@ -8,19 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 
-from pipeline import accuracy, candidates, copies, decisions, exchange, labels, storage, verification
+from pipeline import accuracy, candidates, copies, decisions, exchange, labels, stars, storage, verification
 from pipeline.groups import Groups
 from pipeline.settings import CorpusSettings
-from pipeline.stage import Shuffle, Stage, numbered
+from pipeline.stage import Shuffle, Stage, numbered, paths_of
 from schemas.manifest import StageManifest
 
 Done = Mapping[str, StageManifest]
-
-
-def _groups(work: str, done: Done) -> Groups:
-    documents = done["documents"]
-    paths = [storage.join(work, documents.stage, file.name) for file in documents.named(".documents.parquet")]
-    return Groups.plan(paths, documents.tally.rows)
 
 
 def find_copies(
@@ -44,14 +38,13 @@ def find_copies(
     step(_members(settings, work, done))
     step(_copies(settings, work, done))
     step(_clusters(settings, work, done))
-    found = done[decisions.STAGE].named(".domains.parquet")
-    decisions.check_domains(settings.dedup, [storage.join(work, decisions.STAGE, file.name) for file in found])
+    decisions.check_domains(settings.dedup, paths_of(work, done[decisions.STAGE], ".domains.parquet"))
     return done
 
 
 def _candidates(settings: CorpusSettings, work: str, done: Done) -> Stage:
     """Pairs of documents that share a band of their signatures."""
-    groups = _groups(work, done)
+    groups = Groups.of_stage(work, done["documents"])
     records = done["documents"].tally.rows * candidates.RECORDS_PER_DOCUMENT
     return Stage(
         name=candidates.STAGE,
@@ -72,26 +65,22 @@ def _candidates(settings: CorpusSettings, work: str, done: Done) -> Stage:
 
 def _offers(settings: CorpusSettings, work: str, done: Done) -> Stage:
     """What is compared of the first document of each pair, on its way to the second."""
-    run = partial(verification.offer, settings.dedup, _groups(work, done))
+    run = partial(verification.offer, settings.dedup, Groups.of_stage(work, done["documents"]))
     return _exchange("offers", "candidates", {"method": settings.dedup.method}, work, done, run=run, unit="pairs")
 
 
 def _pairs(settings: CorpusSettings, work: str, done: Done) -> Stage:
     """Only pairs that are similar enough stay."""
-    run = partial(verification.compare, settings.dedup, _groups(work, done))
+    run = partial(verification.compare, settings.dedup, Groups.of_stage(work, done["documents"]))
     how = {"method": settings.dedup.method, "threshold": settings.dedup.threshold}
     return _exchange("pairs", "offers", how, work, done, run=run, unit="pairs")
 
 
 def _accuracy(settings: CorpusSettings, work: str, done: Done) -> Stage:
     """How well copies are found here: measured in each build, because it depends on the corpus."""
-    groups = _groups(work, done)
-    sent = [
-        storage.join(work, candidates.STAGE, file.name)
-        for file in done[candidates.STAGE].named(exchange.ENDING)
-        if file.rows
-    ]
-    verified = [storage.join(work, "pairs", file.name) for file in done["pairs"].named(".edges.parquet")]
+    groups = Groups.of_stage(work, done["documents"])
+    sent = paths_of(work, done[candidates.STAGE], exchange.ENDING, filled=True)
+    verified = stars.edges_of(work, done["pairs"])
     return Stage(
         name=accuracy.STAGE,
         folder=storage.join(work, accuracy.STAGE),
@@ -106,7 +95,7 @@ def _accuracy(settings: CorpusSettings, work: str, done: Done) -> Stage:
 
 def _members(settings: CorpusSettings, work: str, done: Done) -> Stage:
     """The documents of clusters, on their way to the group that decides on their cluster."""
-    groups = _groups(work, done)
+    groups = Groups.of_stage(work, done["documents"])
     found = done["labels"]
     paths = {
         file.name.split(".")[0]: storage.join(work, "labels", file.name) for file in found.named(".labels.parquet")
@@ -129,7 +118,7 @@ def _members(settings: CorpusSettings, work: str, done: Done) -> Stage:
 
 def _copies(settings: CorpusSettings, work: str, done: Done) -> Stage:
     """Of each cluster one document is kept."""
-    run = partial(copies.decide, settings.dedup, _groups(work, done))
+    run = partial(copies.decide, settings.dedup, Groups.of_stage(work, done["documents"]))
     how = {"method": settings.dedup.method, "max_cluster_share": settings.dedup.max_cluster_share}
     return _exchange(copies.STAGE, "members", how, work, done, run=run, unit="documents")
 
@@ -137,7 +126,7 @@ def _copies(settings: CorpusSettings, work: str, done: Done) -> Stage:
 def _clusters(settings: CorpusSettings, work: str, done: Done) -> Stage:
     """The decision on each document, and the validation split."""
     found = done[copies.STAGE]
-    run = partial(decisions.decide, settings.shards, _groups(work, done))
+    run = partial(decisions.decide, settings.shards, Groups.of_stage(work, done["documents"]))
     stage = _exchange(decisions.STAGE, copies.STAGE, asdict(settings.shards), work, done, run=run, unit="documents")
     dropped = found.tally.taken - found.tally.rows
     return replace(stage, expects={"taken": done["documents"].tally.rows, "copies": dropped})
@@ -155,13 +144,13 @@ def _exchange(
 ) -> Stage:
     """A stage of one part per group that reads what the stage before it sent."""
     before = done[after]
-    sent = [storage.join(work, after, file.name) for file in before.named(exchange.ENDING) if file.rows]
+    sent = paths_of(work, before, exchange.ENDING, filled=True)
     return Stage(
         name=name,
         folder=storage.join(work, name),
         settings=settings,
         inputs=[done["documents"].digest(), before.digest()],
-        parts=numbered([sent] * _groups(work, done).count),
+        parts=numbered([sent] * Groups.of_stage(work, done["documents"]).count),
         run=run,
         unit=unit,
         expects={"taken": before.tally.rows},

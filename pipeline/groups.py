@@ -7,6 +7,9 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.stage import paths_of
+from schemas.manifest import StageManifest
+
 _DOCUMENTS = 10_000  # in a group, about: its sketches take 160 MB at the very most, and 20 MB as a rule
 
 U64 = npt.NDArray[np.uint64]
@@ -19,6 +22,11 @@ class Groups:
     paths: tuple[str, ...]  # of all documents parts
     documents: int  # in all of them
     count: int
+
+    @classmethod
+    def of_stage(cls, work: str, documents: StageManifest) -> Self:
+        """The groups of the documents that a stage has written."""
+        return cls.plan(paths_of(work, documents, ".documents.parquet"), documents.tally.rows)
 
     @classmethod
     def plan(cls, paths: Sequence[str], documents: int) -> Self:

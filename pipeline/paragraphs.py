@@ -18,7 +18,7 @@ from pipeline import domains, exchange, guards, lines, storage, tabular
 from pipeline.groups import Groups
 from pipeline.judge import judge
 from pipeline.settings import CorpusSettings, ExtractSettings
-from pipeline.stage import Part, PartOutput, Stage, numbered
+from pipeline.stage import Part, PartOutput, Stage, numbered, paths_of
 from pipeline.tabular import TableWriter
 from pipeline.verdicts import Dropped
 from schemas import tables
@@ -39,12 +39,11 @@ def drop_repeated(
     """Run the three stages; none where the settings do not ask for them. Gives their manifests."""
     if not settings.dedup.paragraphs:
         return {}
-    paths = [storage.join(work, documents.stage, file.name) for file in documents.named(".documents.parquet")]
-    groups = Groups.plan(paths, documents.tally.rows)
+    groups = Groups.of_stage(work, documents)
     how = {"paragraph_characters": settings.dedup.paragraph_characters}
     characters = documents.tally.counts.get("tokens", 0) * _CHARACTERS
     parts = min(_MOST_PARTS, 1 + characters // (settings.dedup.paragraph_characters * _LINES))
-    plan = lines.Plan(settings.dedup, parts, len(paths))
+    plan = lines.Plan(settings.dedup, parts, len(groups.paths))
     sent = run(
         Stage(
             name="lines",
@@ -63,30 +62,26 @@ def drop_repeated(
             folder=storage.join(work, "repeats"),
             settings={"paragraphs": settings.dedup.paragraphs},
             inputs=[sent.digest()],
-            parts=numbered([_exchanged(work, sent)] * parts),
+            parts=numbered([paths_of(work, sent, exchange.ENDING, filled=True)] * parts),
             run=partial(lines.find, plan),
             unit="lines",
             expects={"taken": sent.tally.rows},
         )
     )
-    found = _exchanged(work, repeats)
+    found = paths_of(work, repeats, exchange.ENDING, filled=True)
     rewritten = run(
         Stage(
             name=STAGE,
             folder=storage.join(work, STAGE),
             settings={**how, "extract": asdict(settings.extract)},
             inputs=[documents.digest(), repeats.digest()],
-            parts=numbered([path, *found] for path in paths),
-            run=partial(rewrite, settings, len(paths)),
+            parts=numbered([path, *found] for path in groups.paths),
+            run=partial(rewrite, settings, len(groups.paths)),
             unit="documents",
             expects={"taken": documents.tally.rows, **repeats.tally.counts},
         )
     )
     return {manifest.stage: manifest for manifest in (sent, repeats, rewritten)}
-
-
-def _exchanged(work: str, done: StageManifest) -> list[str]:
-    return [storage.join(work, done.stage, file.name) for file in done.named(exchange.ENDING) if file.rows]
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,12 @@ def numbered(paths: Iterable[Sequence[str]]) -> tuple[Part, ...]:
     return tuple(Part(f"{n:05d}", n, tuple(inputs)) for n, inputs in enumerate(paths))
 
 
+def paths_of(work: str, manifest: StageManifest, ending: str, *, filled: bool = False) -> list[str]:
+    """Paths of the files of a stage whose names end so, in order of the names; `filled`: only of those with rows."""
+    files = (file for file in manifest.named(ending) if file.rows or not filled)
+    return [storage.join(work, manifest.stage, file.name) for file in files]
+
+
 class PartOutput:
     """Where a part's files and figures go. The figures become the ledger of its receipt."""
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline import components, minhash, packed, storage, tabular
-from pipeline.stage import Part, PartOutput, Shuffle, Stage, numbered
+from pipeline.stage import Part, PartOutput, Shuffle, Stage, numbered, paths_of
 from schemas import tables
 from schemas.manifest import StageManifest
 
@@ -43,7 +43,7 @@ def parts_for(edges: int) -> int:
 
 def edges_of(work: str, manifest: StageManifest) -> list[str]:
     """The files of edges that a stage has written."""
-    return [storage.join(work, manifest.stage, file.name) for file in manifest.named(EDGES)]
+    return paths_of(work, manifest, EDGES)
 
 
 def round_stage(number: int, work: str, before: StageManifest, parts: int) -> Stage:
