@@ -60,7 +60,7 @@ def run(config: ReextractConfig) -> int:
         raise UsageError(str(error)) from error
 
     from jobs import changes
-    from pipeline.changes import finished
+    from pipeline import documents, workdir
     from pipeline.parts import run_stage
     from pipeline.reextraction import reextract
     from pipeline.stage import StageError
@@ -70,7 +70,7 @@ def run(config: ReextractConfig) -> int:
         reextract(config.build, config.output, config.extract, partial(run_stage, flags=config.beam, workers=workers))
     except StageError as error:
         raise ValueError(str(error)) from error  # its message says what to do; the traceback says nothing more
-    if finished(config.build) is None:
+    if workdir.finished(config.build, documents.STAGE) is None:
         print(f"documents: {config.output}; the build has none of its own yet, so there is nothing to compare")
         return 0
     return changes.run(changes.ChangesConfig(config.build, config.output, config.output))

@@ -15,11 +15,9 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import domains, storage, tabular
+from pipeline import domains, storage, tabular, workdir
 from pipeline.documents import STAGE
-from pipeline.inputs import CLAIM
-from pipeline.stage import MANIFEST, REJECTED
-from schemas.manifest import ManifestError, StageManifest, read_object
+from pipeline.stage import REJECTED
 
 FORMAT: Final = "webtext-changes/1"
 DOCUMENT: Final = "document"  # the state of a page that made a document; that of another is its Reason
@@ -131,7 +129,7 @@ def compare(before: str, after: str) -> Changes:
     return Changes(
         Side(before, *totals.before),
         Side(after, *totals.after),
-        tuple(_differences(_claim(before), _claim(after))),
+        tuple(_differences(workdir.read_claim(before) or {}, workdir.read_claim(after) or {})),
         totals.same,
         pages[True, True],
         pages[False, True],
@@ -143,24 +141,9 @@ def compare(before: str, after: str) -> Changes:
     )
 
 
-def finished(work: str) -> StageManifest | None:
-    """The manifest of stage `documents` in this folder, or None where it is not finished.
-
-    Raises:
-        ValueError: it is damaged.
-    """
-    path = storage.join(work, STAGE, MANIFEST)
-    if not storage.exists(path):
-        return None
-    try:
-        return StageManifest.from_json(storage.read_bytes(path))
-    except ManifestError as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
 def _outcomes(work: str) -> Iterator[Outcome]:
     """Every page of a finished stage `documents`, in order of the keys."""
-    manifest = finished(work)
+    manifest = workdir.finished(work, STAGE)
     if manifest is None:
         raise ValueError(f"{work!r} has no finished stage {STAGE!r}; finish the build that it belongs to")
     tables = [[storage.join(work, STAGE, file.name) for file in manifest.named(f".{end}")] for end in _ENDINGS]
@@ -299,15 +282,6 @@ def _domain(url: str) -> str:
 @lru_cache(2**16)
 def _domain_of_site(site: str) -> str:
     return domains.registered(site)
-
-
-def _claim(work: str) -> dict[str, Any]:
-    """What is known of how a folder was made."""
-    path = storage.join(work, CLAIM)
-    try:
-        return read_object(storage.read_bytes(path)) if storage.exists(path) else {}
-    except ManifestError as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 def _differences(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Difference]:

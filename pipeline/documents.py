@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from functools import partial
 from typing import BinaryIO
 
@@ -11,11 +12,12 @@ import numpy as np
 from pipeline import extract, filters, storage, tabular, warc
 from pipeline.sandbox import Failure, Sandbox
 from pipeline.settings import ExtractSettings
-from pipeline.stage import Part, PartOutput
+from pipeline.stage import Part, PartOutput, Stage, numbered
 from pipeline.tabular import TableWriter
 from pipeline.verdicts import Dropped, Extracted
 from pipeline.warc import RawPage
 from schemas import tables
+from schemas.manifest import StageManifest
 from schemas.records import Page, Reason, Rejected
 
 STAGE = "documents"
@@ -25,6 +27,20 @@ _OPEN_ARCHIVES = 64  # files that one part keeps open
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode: Callable[[bytes], Extracted | Dropped] = msgspec.msgpack.Decoder(Extracted | Dropped).decode
+
+
+def stage(settings: ExtractSettings, build: str, pages: StageManifest, work: str) -> Stage:
+    """The stage in the folder `work`, on the page index that lies in the folder `build`."""
+    return Stage(
+        name=STAGE,
+        folder=storage.join(work, STAGE),
+        settings=asdict(settings),
+        inputs=[pages.digest()],
+        parts=numbered([storage.join(build, pages.stage, file.name)] for file in pages.named(".pages.parquet")),
+        run=partial(run, settings),
+        unit="pages",
+        expects={"taken": pages.tally.rows},
+    )
 
 
 def make_extractor(settings: ExtractSettings) -> Callable[[bytes], bytes]:

@@ -5,15 +5,13 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
-from pipeline import crawl_index, storage
+from pipeline import crawl_index, storage, workdir
 from pipeline.commoncrawl_settings import CommonCrawlSettings
 from pipeline.fetch_settings import FetchSettings
 from pipeline.settings import CorpusSettings
 from pipeline.text_settings import TextFields
-from schemas.manifest import ManifestError, canonical_json, read_object
 
-CLAIM = "build.json"  # in the work directory: which build it belongs to
-TEXTS_CLAIM = "input documents"  # its entry that a build of texts has
+TEXTS_CLAIM = "input documents"  # an entry of the claim that a build of texts has
 
 # Another version of these may give other text, other ids or other bytes.
 _LIBRARIES = (
@@ -107,22 +105,7 @@ def claim(work: str, settings: CorpusSettings, inputs: Inputs) -> None:
         **({} if inputs.crawl is None else _crawl_claim(inputs.crawl, inputs.crawl_index)),
         **{f"library {name}": number for name, number in versions().items()},
     }
-    path = storage.join(work, CLAIM)
-    if not storage.exists(path):
-        storage.publish_bytes(path, canonical_json(mine))
-        return
-    try:
-        theirs = read_object(storage.read_bytes(path))
-    except ManifestError as error:
-        raise ValueError(f"{path}: {error}; give another --work, or delete this one") from error
-    different = [name for name in sorted(mine.keys() | theirs.keys()) if mine.get(name) != theirs.get(name)]
-    if different:
-        changes = "; ".join(_change(name, theirs.get(name), mine.get(name)) for name in different[:5])
-        more = f"; and {len(different) - 5} more" if len(different) > 5 else ""
-        raise ValueError(
-            f"work directory {work!r} belongs to another build: {changes}{more}. "
-            "Give another --work, or delete this one"
-        )
+    workdir.claim(work, mine, "build", "--work")
 
 
 def _text_claim(texts: TextInputs) -> dict[str, Any]:
@@ -133,13 +116,6 @@ def _text_claim(texts: TextInputs) -> dict[str, Any]:
 def _crawl_claim(crawl: CommonCrawlSettings, index: Sequence[storage.Found]) -> dict[str, Any]:
     deciding = {name: getattr(crawl, name) for name in ("prefix", "only_when", "candidates")}
     return {"input crawl index": identities(index), **_flat(deciding, "commoncrawl.")}
-
-
-def _change(name: str, theirs: Any, mine: Any) -> str:
-    if not isinstance(theirs, list) or not isinstance(mine, list):
-        return f"{name} was {theirs!r}, is {mine!r}"
-    gone, new = sorted(set(theirs) - set(mine)), sorted(set(mine) - set(theirs))
-    return f"{name}: {len(gone)} gone or changed, {len(new)} new (such as {(new or gone)[0]!r})"
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -3,14 +3,13 @@
 import os
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
-from pipeline import documents, storage
-from pipeline.inputs import CLAIM, versions
+from pipeline import documents, storage, workdir
+from pipeline.inputs import versions
 from pipeline.settings import ExtractSettings
-from pipeline.stage import MANIFEST, Stage, numbered
-from schemas.manifest import ManifestError, StageManifest, canonical_json, read_object
+from pipeline.stage import Stage
+from schemas.manifest import StageManifest
 
 _PREFIX = "extract."  # of the settings of extraction in a claim
 
@@ -48,21 +47,7 @@ def reextract(build: str, output: str, settings: ExtractSettings, run: Callable[
     _check_archives(build)
     with storage.lock(output):
         _claim_output(output, pages, settings)
-        run(stage(build, output, pages, settings))
-
-
-def stage(build: str, output: str, pages: StageManifest, settings: ExtractSettings) -> Stage:
-    """As in the recipe (pipeline.corpus), but for the folder."""
-    return Stage(
-        name=documents.STAGE,
-        folder=storage.join(output, documents.STAGE),
-        settings=asdict(settings),
-        inputs=[pages.digest()],
-        parts=numbered([storage.join(build, "pages", file.name)] for file in pages.named(".pages.parquet")),
-        run=partial(documents.run, settings),
-        unit="pages",
-        expects={"taken": pages.tally.rows},
-    )
+        run(documents.stage(settings, build, pages, output))
 
 
 def _is_inside(build: str, output: str) -> bool:
@@ -72,23 +57,17 @@ def _is_inside(build: str, output: str) -> bool:
 
 
 def _read_pages(build: str) -> StageManifest:
-    path = storage.join(build, "pages", MANIFEST)
-    if not storage.exists(path):
-        raise ValueError(f"{path} is missing: {build!r} is not the --work of a build whose stage 'pages' is finished")
-    try:
-        return StageManifest.from_json(storage.read_bytes(path))
-    except ManifestError as error:
-        raise ValueError(f"{path}: {error}") from error
+    pages = workdir.finished(build, "pages")
+    if pages is None:
+        raise ValueError(f"{build!r} is not the --work of a build whose stage 'pages' is finished")
+    return pages
 
 
-def _claim(folder: str) -> dict[str, Any]:
-    path = storage.join(folder, CLAIM)
-    if not storage.exists(path):
-        raise ValueError(f"{path} is missing: {folder!r} is not the --work of a build")
-    try:
-        return read_object(storage.read_bytes(path))
-    except ManifestError as error:
-        raise ValueError(f"{path}: {error}") from error
+def _claim(build: str) -> dict[str, Any]:
+    claim = workdir.read_claim(build)
+    if claim is None:
+        raise ValueError(f"{build!r} is not the --work of a build: it has no {workdir.CLAIM}")
+    return claim
 
 
 def _check_archives(build: str) -> None:
@@ -110,16 +89,4 @@ def _claim_output(output: str, pages: StageManifest, settings: ExtractSettings) 
         **{f"library {name}": number for name, number in versions().items()},
         "input pages": pages.digest(),
     }
-    path = storage.join(output, CLAIM)
-    if not storage.exists(path):
-        storage.publish_bytes(path, canonical_json(mine))
-        return
-    theirs = _claim(output)
-    different = [name for name in sorted(mine.keys() | theirs.keys()) if mine.get(name) != theirs.get(name)]
-    if different:
-        name = different[0]
-        more = f" and {len(different) - 1} more" if len(different) > 1 else ""
-        raise ValueError(
-            f"{output!r} belongs to another re-extraction or build: {name} was {theirs.get(name)!r}, is "
-            f"{mine.get(name)!r}{more}. Give another --output, or delete this one"
-        )
+    workdir.claim(output, mine, "re-extraction or build", "--output")

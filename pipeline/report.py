@@ -12,14 +12,14 @@ from importlib import resources
 from string import Template
 from typing import Any, Final
 
-from pipeline import accuracy, copies, findings, health, markup, storage
+from pipeline import accuracy, copies, findings, health, markup, storage, workdir
 from pipeline.corpus import CORPUS
 from pipeline.findings import Clusters, Example, Kept, Share
 from pipeline.funnel import FunnelRow, beside, funnel_row, funnel_rows
 from pipeline.health import Month
 from pipeline.markup import Column
 from pipeline.reasons import WORDS
-from pipeline.stage import MANIFEST, REJECTED
+from pipeline.stage import REJECTED
 from schemas.manifest import CORPUS_MANIFEST, CorpusManifest, ManifestError, StageManifest, Tally
 from schemas.records import Reason, TokenShard
 
@@ -107,11 +107,10 @@ def _read_months(work: str, manifest: CorpusManifest, posts: StageManifest) -> l
 
 
 def _read_stage(work: str, stage: str) -> StageManifest:
-    path = storage.join(work, stage, MANIFEST)
-    try:
-        return StageManifest.from_json(storage.read_bytes(path))
-    except ManifestError as error:
-        raise ValueError(f"{path}: {error}. Run the build again") from error
+    found = workdir.finished(work, stage)
+    if found is None:
+        raise FileNotFoundError(f"{work!r} has no finished stage {stage!r}. Run the build again")
+    return found
 
 
 def _rejected(work: str, found: StageManifest) -> list[str]:

@@ -14,13 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import names, packed, shards, storage, tabular, urls
+from pipeline import names, packed, shards, storage, tabular, urls, workdir
 from pipeline.corpus import CORPUS, flow
-from pipeline.inputs import CLAIM, TEXTS_CLAIM
+from pipeline.inputs import TEXTS_CLAIM
 from pipeline.reasons import WORDS
-from pipeline.stage import MANIFEST, REJECTED
+from pipeline.stage import REJECTED
 from schemas import tables
-from schemas.manifest import ManifestError, StageManifest, read_object
+from schemas.manifest import ManifestError, StageManifest
 from schemas.records import Reason
 
 KEPT: Final = "kept"
@@ -163,11 +163,11 @@ class Build:
             FileNotFoundError: no build has ever begun there.
             ManifestError: its build.json is damaged.
         """
-        claim = storage.join(work, CLAIM)
-        if not storage.exists(claim):
-            raise FileNotFoundError(f"{work} is no work directory of a build: it has no {CLAIM}")
+        claim = workdir.read_claim(work)
+        if claim is None:
+            raise FileNotFoundError(f"{work} is no work directory of a build: it has no {workdir.CLAIM}")
         self.work = work
-        self.settings = read_object(storage.read_bytes(claim))
+        self.settings = claim
         self.parts: int = self.settings["parts"]
         self.archives = [identity.rsplit(" ", 2)[0] for identity in self.settings["input archives"]]
         self.of_texts = TEXTS_CLAIM in self.settings  # not of links
@@ -183,8 +183,7 @@ class Build:
         """The manifest of a stage, or None if it has not finished."""
         if name not in self._stages:
             try:
-                data = storage.read_bytes(storage.join(self.work, name, MANIFEST))
-                self._stages[name] = StageManifest.from_json(data)
+                self._stages[name] = workdir.finished(self.work, name)
             except (OSError, ManifestError):
                 self._stages[name] = None
         return self._stages[name]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline import changes, changes_page
 from pipeline.changes import ABSENT, DOCUMENT, Example, compare
-from pipeline.inputs import CLAIM
+from pipeline.workdir import CLAIM
 from schemas import tables
 from schemas.manifest import File, Receipt, StageManifest, Tally
 from schemas.records import Reason
