@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "report": "write the HTML report of a build",
     "reextract": "extract the pages of a build again with other settings, and tell what changes",
     "changes": "tell what changed from one build or re-extraction to another",
+    "workers": "start the Python workers of builds on a machine of a cluster",
     "demo": "build a small corpus from the shipped pages and train a tiny GPT-2 on it",
 }
 

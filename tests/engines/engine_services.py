@@ -222,11 +222,13 @@ def prism(logs: Path) -> Iterator[Engine]:
 
 
 @contextmanager
-def worker_pool(logs: Path, environment: Mapping[str, str] | None = None) -> Iterator[Engine]:
-    """Beam's pool of Python workers, as it runs on each machine of a cluster: environment type EXTERNAL."""
+def worker_pool(logs: Path, environment: Mapping[str, str] | None = None, ours: bool = True) -> Iterator[Engine]:
+    """A pool of Python workers, ours or Beam's, as it runs on each machine of a cluster: environment type EXTERNAL."""
     port = free_port()
-    command = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={port}"]
-    # The pool starts `python` from the PATH.
+    command = [sys.executable, "-m", "jobs.cli", "workers", f"--port={port}"]
+    if not ours:
+        command = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={port}"]
+    # Beam's pool starts `python` from the PATH.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     with service(logs / "worker-pool.log", command, port, {"PATH": path, **(environment or {})}) as pool:
         yield Engine(("--environment_type=EXTERNAL", f"--environment_config=localhost:{port}"), [pool])
