@@ -12,7 +12,7 @@ import numpy as np
 from pipeline import extract, filters, storage, tabular, warc
 from pipeline.sandbox import Failure, Sandbox
 from pipeline.settings import ExtractSettings
-from pipeline.stage import Part, PartOutput, Stage, numbered
+from pipeline.stage import Part, PartOutput, Stage, numbered, paths_of
 from pipeline.tabular import TableWriter
 from pipeline.verdicts import Dropped, Extracted
 from pipeline.warc import RawPage
@@ -36,7 +36,7 @@ def stage(settings: ExtractSettings, build: str, pages: StageManifest, work: str
         folder=storage.join(work, STAGE),
         settings=asdict(settings),
         inputs=[pages.digest()],
-        parts=numbered([storage.join(build, pages.stage, file.name)] for file in pages.named(".pages.parquet")),
+        parts=numbered([path] for path in paths_of(build, pages, ".pages.parquet")),
         run=partial(run, settings),
         unit="pages",
         expects={"taken": pages.tally.rows},

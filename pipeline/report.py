@@ -19,7 +19,7 @@ from pipeline.funnel import FunnelRow, beside, funnel_row, funnel_rows
 from pipeline.health import Month
 from pipeline.markup import Column
 from pipeline.reasons import WORDS
-from pipeline.stage import REJECTED
+from pipeline.stage import REJECTED, paths_of
 from schemas.manifest import CORPUS_MANIFEST, CorpusManifest, ManifestError, StageManifest, Tally
 from schemas.records import Reason, TokenShard
 
@@ -79,14 +79,14 @@ def read_facts(work: str) -> Facts:
     stages = {stage: _read_stage(work, stage) for stage in [*manifest.stages, *beside]}
     corpus = storage.join(work, CORPUS)
     texts = [storage.join(corpus, text.name) for text in manifest.texts]
-    clusters = [
-        storage.join(work, copies.STAGE, file.name)
-        for file in _read_stage(work, copies.STAGE).named(".clusters.parquet")
-    ]
+    clusters = paths_of(work, _read_stage(work, copies.STAGE), ".clusters.parquet")
     return Facts(
         manifest,
         {stage: found.tally for stage, found in stages.items()},
-        {stage: findings.examples(_rejected(work, found), _EXAMPLES) for stage, found in stages.items()},
+        {
+            stage: findings.examples(paths_of(work, found, f".{REJECTED}", filled=True), _EXAMPLES)
+            for stage, found in stages.items()
+        },
         findings.kept(texts, _DOMAINS),
         findings.clusters(clusters, _CLUSTERS),
         _read_months(work, manifest, stages["posts"]) if "posts" in stages else (),
@@ -102,8 +102,7 @@ def read_months(work: str) -> list[Month]:
 def _read_months(work: str, manifest: CorpusManifest, posts: StageManifest) -> list[Month]:
     links = manifest.config.get("links")
     score = links.get("score") if isinstance(links, Mapping) else None
-    paths = [storage.join(work, posts.stage, file.name) for file in posts.named(".months.parquet")]
-    return health.read_months(paths, score if isinstance(score, int) else 0)
+    return health.read_months(paths_of(work, posts, ".months.parquet"), score if isinstance(score, int) else 0)
 
 
 def _read_stage(work: str, stage: str) -> StageManifest:
@@ -111,11 +110,6 @@ def _read_stage(work: str, stage: str) -> StageManifest:
     if found is None:
         raise FileNotFoundError(f"{work!r} has no finished stage {stage!r}. Run the build again")
     return found
-
-
-def _rejected(work: str, found: StageManifest) -> list[str]:
-    """The rejected tables of a stage that rejected anything."""
-    return [storage.join(work, found.stage, file.name) for file in found.named(f".{REJECTED}") if file.rows]
 
 
 def _entries(build: Mapping[str, Any], name: str) -> list[Any]:

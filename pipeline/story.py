@@ -18,7 +18,7 @@ from pipeline import names, packed, shards, storage, tabular, urls, workdir
 from pipeline.corpus import CORPUS, flow
 from pipeline.inputs import TEXTS_CLAIM
 from pipeline.reasons import WORDS
-from pipeline.stage import REJECTED
+from pipeline.stage import REJECTED, paths_of
 from schemas import tables
 from schemas.manifest import ManifestError, StageManifest
 from schemas.records import Reason
@@ -191,9 +191,7 @@ class Build:
     def files(self, stage: str, ending: str) -> list[str]:
         """Paths of a finished stage's files with this ending; none before."""
         manifest = self.stage(stage)
-        return (
-            [] if manifest is None else [storage.join(self.work, stage, file.name) for file in manifest.named(ending)]
-        )
+        return [] if manifest is None else paths_of(self.work, manifest, ending)
 
     def part(self, stage: str, ordinal: int, ending: str) -> list[str]:
         """The one file of this part, or none if the stage has not finished."""
