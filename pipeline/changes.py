@@ -9,15 +9,14 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import domains, storage, tabular, workdir
+from pipeline import domains, tabular, workdir
 from pipeline.documents import STAGE
-from pipeline.stage import REJECTED
+from pipeline.stage import REJECTED, paths_of
 
 FORMAT: Final = "webtext-changes/1"
 DOCUMENT: Final = "document"  # the state of a page that made a document; that of another is its Reason
@@ -146,18 +145,16 @@ def _outcomes(work: str) -> Iterator[Outcome]:
     manifest = workdir.finished(work, STAGE)
     if manifest is None:
         raise ValueError(f"{work!r} has no finished stage {STAGE!r}; finish the build that it belongs to")
-    tables = [[storage.join(work, STAGE, file.name) for file in manifest.named(f".{end}")] for end in _ENDINGS]
+    documents = _documents(paths_of(work, manifest, ".documents.parquet"))
+    rejected = _rejected(paths_of(work, manifest, f".{REJECTED}"))
     last = b""
-    for outcome in heapq.merge(_documents(tables[0]), _rejected(tables[1]), key=lambda found: found.key):
+    for outcome in heapq.merge(documents, rejected, key=lambda found: found.key):
         if outcome.key <= last:
             raise ValueError(
                 f"the tables of stage {STAGE!r} in {work!r} are not in order of their keys: build it again"
             )
         last = outcome.key
         yield outcome
-
-
-_ENDINGS: Final = ("documents.parquet", REJECTED)
 
 
 def _documents(paths: Iterable[str]) -> Iterator[Outcome]:
@@ -237,7 +234,8 @@ class _Domains:
     def add(self, old: Outcome, new: Outcome) -> None:
         """Count one page whose document came, went or changed."""
         gained, lost = old.state != DOCUMENT, new.state != DOCUMENT
-        row = (_domain(new.url), int(gained), int(lost), int(not gained and not lost), new.tokens - old.tokens)
+        domain = domains.registered(new.url)
+        row = (domain, int(gained), int(lost), int(not gained and not lost), new.tokens - old.tokens)
         self._rows.append(row)
         if len(self._rows) >= _COMPACT:
             self._compact()
@@ -270,18 +268,6 @@ class _Domains:
 
 def _order(table: pa.Table, tokens: str) -> pa.Array:
     return pc.sort_indices(table, sort_keys=[("tokens", tokens), ("name", "ascending")])
-
-
-def _domain(url: str) -> str:
-    """The registered domain; "" for a document that is known by no URL."""
-    if not url.startswith(("http://", "https://")):  # an id may look like another scheme
-        return ""
-    return _domain_of_site("/".join(url.split("/", 3)[:3]))
-
-
-@lru_cache(2**16)
-def _domain_of_site(site: str) -> str:
-    return domains.registered(site)
 
 
 def _differences(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Difference]:

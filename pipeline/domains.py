@@ -1,6 +1,6 @@
 """Registered domains: who is responsible for a host, as `example.co.uk` is for `www.shop.example.co.uk`."""
 
-from functools import cache
+from functools import cache, lru_cache
 
 import tldextract
 
@@ -20,5 +20,9 @@ def registered(url: str) -> str:
     """
     if not url.startswith(("http://", "https://")):  # the id of a text may have any form
         return ""
-    host = urls.host_of(url)
+    return _of_host(urls.host_of(url))
+
+
+@lru_cache(2**16)
+def _of_host(host: str) -> str:
     return _suffixes()(host).top_domain_under_public_suffix or host

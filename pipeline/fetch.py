@@ -15,15 +15,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
-import tldextract
 import uvloop
 import xxhash
 
-from pipeline import drift, packed, spool, storage, tabular, urls, warc_writer
+from pipeline import domains, drift, packed, spool, storage, tabular, urls, warc_writer
 from pipeline.client import Client
 from pipeline.fetch_settings import FetchSettings
 from pipeline.frontier import BREAKER, Frontier, Turn
@@ -81,23 +79,11 @@ class Fetcher(Protocol):
 # Which part fetches a link.
 
 
-@cache
-def _suffixes() -> tldextract.TLDExtract:
-    """The public suffix list that the library carries; nothing is downloaded or cached on disk."""
-    return tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True)
-
-
-def domain_of(url: str) -> str:
-    """The registered domain of a canonical URL's host; the host itself where it is an address or a bare suffix."""
-    host = urls.host_of(url)
-    return _suffixes()(host).top_domain_under_public_suffix or host
-
-
 def emit(parts: int, source: Part, wanted: frozenset[int]) -> list[tuple[int, bytes]]:
     """The links of one table, sent to the part of their domain. Inputs: the links table."""
     found = tabular.read_columns(source.inputs[0], ["url"])["url"].to_pylist()
     records = np.zeros(len(found), _RECORD)
-    records["domain"] = [xxhash.xxh3_64_intdigest(domain_of(url).encode()) for url in found]
+    records["domain"] = [xxhash.xxh3_64_intdigest(domains.registered(url).encode()) for url in found]
     records["links"] = source.ordinal
     records["row"] = np.arange(len(found))
     return packed.scatter(records, packed.part_of(records["domain"], parts), wanted)

@@ -21,7 +21,7 @@ import xxhash
 from fastwarc.warc import ArchiveIterator as FastIterator
 from warcio.archiveiterator import ArchiveIterator
 
-from pipeline import fetch, packed, pages, storage, tabular, urls, warc, warc_writer
+from pipeline import domains, fetch, packed, pages, storage, tabular, urls, warc, warc_writer
 from pipeline.fetch_settings import FetchSettings
 from pipeline.frontier import BREAKER, Frontier, Turn
 from pipeline.outcome import Outcome
@@ -365,14 +365,6 @@ def journalled(stage):
 # The pieces.
 
 
-def test_a_registered_domain_is_in_one_part():
-    assert fetch.domain_of("http://www.example.co.uk/") == "example.co.uk"
-    assert fetch.domain_of("http://a.b.example.com:8080/") == "example.com"
-    assert fetch.domain_of("http://alice.blogspot.com/") == "alice.blogspot.com"
-    assert fetch.domain_of("http://127.0.0.1/") == "127.0.0.1"
-    assert fetch.domain_of("http://localhost/") == "localhost"
-
-
 def test_the_frontier_takes_hosts_in_turn_and_gives_a_dead_one_up():
     frontier = Frontier(per_host=1)
     for row in range(BREAKER + 3):
@@ -495,7 +487,7 @@ def test_equal_links_give_equal_parts(tmp_path):
     for ordinal, block in blocks:
         targets = fetch.targets_of(packed.gather([block], fetch._RECORD), [str(tmp_path / "a.parquet")])
         for target in targets:
-            assert owners.setdefault(fetch.domain_of(target.url), ordinal) == ordinal
+            assert owners.setdefault(domains.registered(target.url), ordinal) == ordinal
             assert target.key == urls.link_key(target.url)
     assert fetch.emit(4, source, frozenset([0]))[0][0] in (0, 1, 2, 3)
     assert np.dtype(fetch._RECORD).itemsize == 16
