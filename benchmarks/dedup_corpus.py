@@ -18,9 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import zstandard
 
-_ROOT = Path(__file__).resolve().parents[1]
-BOOKS = _ROOT.parent / "shared" / "data" / "prose" / "classic_books.jsonl.zst"
-MINIWEB = _ROOT / "examples" / "miniweb"
+BOOKS = Path(__file__).resolve().parents[2] / "shared" / "data" / "prose" / "classic_books.jsonl.zst"
 
 PER_FILE = 10_000
 SITES = 997

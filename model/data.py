@@ -100,7 +100,6 @@ class Windows:
         sizes = np.array([shard.tokens.size for shard in self.shards], np.int64)
         counts = np.maximum(sizes - 1, 0) // length
         self.tokens = int(sizes.sum())
-        self.unused_tokens = int((sizes - np.where(counts > 0, counts * length + 1, 0)).sum())
         self._ends = np.cumsum(counts)  # windows up to and with each shard
 
     def __len__(self) -> int:

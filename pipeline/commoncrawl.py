@@ -34,7 +34,6 @@ from schemas.records import Reason, Rejected
 
 STAGE = "commoncrawl"
 WARC = ".warc.gz"
-TABLE = ".captures.parquet"
 
 _GZIP: Final = b"\x1f\x8b"
 _SECONDS: Final = 60  # that an index may differ from the date in its record

@@ -36,7 +36,6 @@ from schemas.records import Reason, Rejected
 
 STAGE: Final = "fetch"
 ARCHIVE: Final = ".warc.gz"
-CAPTURES: Final = ".captures.parquet"
 
 _RECORD = np.dtype([("domain", "<u8"), ("links", "<u4"), ("row", "<u4")])
 RECORD_BYTES: Final = _RECORD.itemsize

@@ -116,12 +116,3 @@ def bands(signatures: Signature) -> U64:
     for row in range(rows.shape[2]):
         total = fmix64(total * _BASE + rows[:, :, row])
     return total
-
-
-def agreement(a: Signature, b: Signature) -> npt.NDArray[np.float32]:
-    """Estimated Jaccard similarity of pairs of signatures, shape (n, 128) each: the share of equal values.
-
-    Unbiased; its standard deviation at similarity s is sqrt(s (1 - s) / 128), 0.044 at 0.5.
-    """
-    share: npt.NDArray[np.float32] = (a == b).mean(axis=1, dtype=np.float32)
-    return share

@@ -113,18 +113,6 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
-    """What de-duplication knows of one document. Its text and tokens stay in the documents table."""
-
-    id: int  # ordinal of its documents part << 32 | row
-    key: bytes
-    url: str
-    score: int
-    created_utc: int
-    length: int  # of the text, in characters
-
-
-@dataclass(frozen=True, slots=True)
 class Rejected:
     """One record that left the flow, with the reason. `key` is empty where no URL could be read."""
 

@@ -410,7 +410,7 @@ def test_pages_takes_what_was_made(world, tmp_path):
     made = str(folder / "work" / commoncrawl.STAGE)
     both = [
         (storage.join(made, table.name), storage.join(made, archive.name))
-        for table, archive in zip(captures.named(commoncrawl.TABLE), captures.named(commoncrawl.WARC), strict=True)
+        for table, archive in zip(captures.named(".captures.parquet"), captures.named(commoncrawl.WARC), strict=True)
     ]
     stage = Stage(
         name="pages",

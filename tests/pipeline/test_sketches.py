@@ -53,4 +53,4 @@ def test_signatures_agree_as_minhash_says():
     )
     bounds = np.array([0, 128, 256])
     found = sketches.similarity(a, np.concatenate([a, b]), bounds, "signature")
-    assert found.tolist() == [1, minhash.agreement(a[None], b[None])[0]]
+    assert found.tolist() == [1, (a == b).mean()]
