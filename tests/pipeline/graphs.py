@@ -1,4 +1,4 @@
-"""Graphs for tests, their labels by an oracle of its own, and stages of them without an engine."""
+"""Graphs for tests, their labels by an oracle of its own, and a stage that writes one."""
 
 import os
 import signal
@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pipeline import stage as stages
 from pipeline.stage import Stage, numbered
 from schemas import tables
 
@@ -64,23 +63,3 @@ def die_once(trap, run, part, output, blocks):
         own.unlink()
         os.kill(os.getpid(), signal.SIGKILL)
     run(part, output, blocks)
-
-
-def run_here(stage):
-    """Bring a stage to its manifest in this process, as an engine would, a hundred times faster to start."""
-    if (before := stages.completed(stage)) is not None:
-        return before
-    done = stages.receipts_of(stage)
-    todo = [part for part in stage.parts if part.name not in done]
-    if stage.shuffle is None:
-        for part in todo:
-            stages.run_part(stage, part)
-        return stages.complete(stage)
-    wanted = frozenset(part.ordinal for part in todo)
-    blocks = {ordinal: [] for ordinal in wanted}
-    for source in stage.shuffle.sources:
-        for ordinal, block in stages.emit_blocks(stage.shuffle, wanted, source):
-            blocks[ordinal].append(block)
-    for element in blocks.items():
-        stages.run_shuffled_part(stage, element)
-    return stages.complete(stage)

@@ -1,26 +1,11 @@
-"""Documents parts made of plain texts, and stages run in this process. For tests of de-duplication."""
-
-from collections import defaultdict
+"""Documents parts made of plain texts. For tests of de-duplication."""
 
 import numpy as np
+from inline import run_here
 
 from pipeline import minhash, packed, urls
-from pipeline import stage as stages
-from pipeline.stage import PartOutput, Stage
+from pipeline.stage import Stage, numbered
 from schemas import tables
-
-
-def run_here(stage):
-    """Bring a stage to its manifest without an engine."""
-    blocks = defaultdict(list)
-    if stage.shuffle:
-        wanted = frozenset(part.ordinal for part in stage.parts)
-        for source in stage.shuffle.sources:
-            for ordinal, block in stage.shuffle.emit(source, wanted):
-                blocks[ordinal].append(block)
-    for part in stage.parts:
-        PartOutput(stage, part).run(blocks[part.ordinal])
-    return stages.complete(stage)
 
 
 def write_documents(work, texts, parts=1, scores=None):
@@ -37,7 +22,8 @@ def write_documents(work, texts, parts=1, scores=None):
                 output.taken += 1
         output.passed = output.rows = output.taken
 
-    return run_here(Stage("documents", str(work / "documents"), {}, (), stages.numbered([()] * parts), write, "pages"))
+    inputs = [str(rows), str(scores)]
+    return run_here(Stage("documents", str(work / "documents"), {}, inputs, numbered([()] * parts), write, "pages"))
 
 
 def add(table, key, url, text, score=3):

@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import webs
+from inline import run_until
 from warcio.archiveiterator import ArchiveIterator
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
@@ -800,12 +801,6 @@ def test_a_build_takes_its_pages_from_common_crawl(world, tmp_path):
     assert manifest.stages["shards"].passed > 150
 
 
-def run_until_pages(stage):
-    if stage.name == "documents":
-        raise InterruptedError
-    return run_stage(stage, (), 0)
-
-
 def test_common_crawl_has_what_the_live_web_lost(tmp_path):
     crawl = Crawl(tmp_path / "crawl")
     posted = 1_400_000_000
@@ -832,7 +827,7 @@ def test_common_crawl_has_what_the_live_web_lost(tmp_path):
         )
         inputs = Inputs.find([str(tmp_path / "posts.ndjson.zst")], [], fetch, settings)
         with pytest.raises(InterruptedError):
-            build_corpus(webs.SETTINGS, inputs, str(tmp_path / "work"), run_until_pages)
+            build_corpus(webs.SETTINGS, inputs, str(tmp_path / "work"), run_until("documents"))
     fetched = {
         row["key"]: row["verdict"]
         for path in (tmp_path / "work" / "fetch").glob("*.captures.parquet")

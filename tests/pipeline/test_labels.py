@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from graphs import die_once, document, pair_stage, run_here, union_find
+from graphs import die_once, document, pair_stage, union_find
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from inline import run_here
 
 from pipeline import labels, stars
 from pipeline.parts import run_stage

@@ -9,7 +9,8 @@ import pytest
 import webs
 from hypothesis import given
 from hypothesis import strategies as st
-from test_texts import run_inline, story_of, write
+from inline import run_here, run_until
+from test_texts import story_of, write
 
 from jobs import cli
 from pipeline import minhash, paragraphs, report, verify
@@ -86,7 +87,7 @@ def settings(parts=3, **dedup):
     )
 
 
-def build(work, path, chosen, run=run_inline):
+def build(work, path, chosen, run=run_here):
     inputs = Inputs((), (), texts=TextInputs.find([str(path)], TextFields()))
     return build_corpus(chosen, inputs, str(work), run)
 
@@ -200,14 +201,8 @@ def test_the_story_of_a_page_that_lost_its_text(built, capsys):
 
 def test_a_story_before_the_end(built, tmp_path):
     folder, _ = built
-
-    def stop(stage):
-        if stage.name == "paragraphs":
-            raise InterruptedError
-        return run_inline(stage)
-
     with pytest.raises(InterruptedError):
-        build(tmp_path / "work", folder / "in.jsonl", settings(), stop)
+        build(tmp_path / "work", folder / "in.jsonl", settings(), run_until("paragraphs"))
     story = tell(Build(str(tmp_path / "work")), records()[0]["url"])
     assert story.verdict == "undecided"
     assert story.stages_missing == ["paragraphs", "clusters", "shards"]

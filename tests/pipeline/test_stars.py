@@ -2,9 +2,10 @@ import itertools
 
 import numpy as np
 import pytest
-from graphs import pair_stage, run_here, union_find
+from graphs import pair_stage, union_find
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from inline import run_here
 
 from pipeline import stars
 

@@ -11,13 +11,14 @@ import pytest
 import webs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from inline import run_here, run_until
 
 from pipeline import names, report, storage, tabular, text_documents, texts, verify
 from pipeline.corpus import build_corpus
 from pipeline.inputs import Inputs, TextInputs
 from pipeline.parts import run_stage
 from pipeline.settings import CorpusSettings, ExtractSettings, ShardSettings
-from pipeline.stage import Stage, complete, numbered, run_part, run_shuffled_part
+from pipeline.stage import Stage, numbered, paths_of
 from pipeline.story import Build, tell
 from pipeline.text_settings import TextFields
 from schemas.records import Reason
@@ -62,21 +63,7 @@ def write(path, lines):
     path.write_bytes(b"".join(line + b"\n" for line in lines))
 
 
-def run_inline(stage):
-    """A stage in this process, in the simplest way that can be right."""
-    blocks = {part.ordinal: [] for part in stage.parts}
-    for source in stage.shuffle.sources if stage.shuffle else ():
-        for ordinal, data in stage.shuffle.emit(source, frozenset(blocks)):
-            blocks[ordinal].append(data)
-    for part in stage.parts:
-        if stage.shuffle:
-            run_shuffled_part(stage, (part.ordinal, blocks[part.ordinal]))
-        else:
-            run_part(stage, part)
-    return complete(stage)
-
-
-def build(work, *patterns, run=run_inline, settings=SETTINGS, fields=TextFields()):  # noqa: B008  frozen
+def build(work, *patterns, run=run_here, settings=SETTINGS, fields=TextFields()):  # noqa: B008  frozen
     inputs = Inputs((), (), texts=TextInputs.find([str(pattern) for pattern in patterns], fields))
     return build_corpus(settings, inputs, str(work), run)
 
@@ -141,14 +128,8 @@ def test_why(built, asked, verdict):
 
 def test_why_before_the_end(built, tmp_path):
     folder, _ = built
-
-    def stop(stage):
-        if stage.name == "documents":
-            raise InterruptedError
-        return run_inline(stage)
-
     with pytest.raises(InterruptedError):
-        build(tmp_path / "work", folder / "in" / "*.jsonl", run=stop)
+        build(tmp_path / "work", folder / "in" / "*.jsonl", run=run_until("documents"))
     assert tell(Build(str(tmp_path / "work")), "n7").verdict == "undecided"
 
 
@@ -174,11 +155,14 @@ def documents_of(folder, made, share, extract=ALL):
     write(folder / "in.jsonl", as_lines(made))
     plan = texts.Plan(TextFields(), "", parts=2, share=share)
     first = Stage(
-        "texts", str(folder / "texts"), {}, [], numbered([[str(folder / "in.jsonl")]]), partial(texts.read, plan), ""
+        *("texts", str(folder / "texts"), {}, [str(made), str(share)], numbered([[str(folder / "in.jsonl")]])),
+        *(partial(texts.read, plan), ""),
     )
-    paths = [storage.join(first.folder, file.name) for file in run_inline(first).named(".texts.arrow")]
+    sent = run_here(first)
+    paths = paths_of(str(folder), sent, ".texts.arrow")
     run = partial(text_documents.run, extract, plan)
-    done = run_inline(Stage("documents", str(folder / f"documents{share}"), {}, [], numbered([paths] * 2), run, ""))
+    inputs = [sent.digest(), str(extract)]
+    done = run_here(Stage("documents", str(folder / f"documents{share}"), {}, inputs, numbered([paths] * 2), run, ""))
     files = done.named(".documents.parquet")
     rows = [row for file in files for row in tabular.read_columns(f"{folder}/documents{share}/{file.name}").to_pylist()]
     return rows, done, [file.sha256 for file in files]
