@@ -11,6 +11,7 @@ for say so. --dry-run runs every row in small on the CPU.
 import argparse
 import contextlib
 import gc
+import itertools
 import sys
 import tempfile
 import time
@@ -156,30 +157,24 @@ def _our_step(variant: Variant, config: GPT2Config, machine: Machine) -> Callabl
         lr=6e-4, betas=(0.9, 0.95), fused=variant.fused or None,  # None: PyTorch's default, foreach
     )  # fmt: skip
     options = {"chunk": variant.loss_chunk, "recompute": variant.recompute}
-    loss_of = torch.compile(model.loss, backend=machine.backend) if variant.compile else model.loss
+    summed = torch.compile(model.loss, backend=machine.backend) if variant.compile else model.loss
     micro_steps = _micro_steps(variant, config, machine)
-    tokens = micro_steps * variant.micro * config.n_ctx
-    batches = Batches(Windows(Corpus.open(machine.corpus), "train", config.n_ctx), tokens, seed=0)
+    tokens = variant.micro * config.n_ctx
+    windows = Windows(Corpus.open(machine.corpus), "train", config.n_ctx)
+    batches = Batches(windows, micro_steps * tokens, seed=0)
     pin = machine.device.type == "cuda"
-    number = 0
 
-    def step() -> Tensor:
-        nonlocal number
-        rows = torch.from_numpy(batches.batch(number))
-        number += 1
-        total = torch.zeros((), device=machine.device)
-        for part in torch.split(rows, variant.micro):
-            ids_BT = (part.pin_memory() if pin else part).to(machine.device, non_blocking=True)
-            with _autocast(variant, machine):
-                loss = loss_of(ids_BT[:, :-1], ids_BT[:, 1:], **options) / tokens
-            loss.backward()
-            total += loss.detach()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        return total
+    def parts() -> Iterator[tuple[Tensor, Tensor]]:
+        for number in itertools.count():
+            for part in torch.split(torch.from_numpy(batches.batch(number)), variant.micro):
+                ids_BT = (part.pin_memory() if pin else part).to(machine.device, non_blocking=True)
+                yield ids_BT[:, :-1], ids_BT[:, 1:]
 
-    return step
+    upcoming = parts()
+    return lambda: nanogpt.train_step(
+        lambda X, Y: (None, summed(X, Y, **options) / tokens), model, optimizer, lambda: next(upcoming),
+        accumulation=micro_steps, autocast=_autocast(variant, machine),
+    )  # fmt: skip
 
 
 def _plain_step(variant: Variant, config: GPT2Config, machine: Machine) -> Callable[[], object]:

@@ -125,7 +125,7 @@ def get_batch(path: Path, batch_size: int, block_size: int, device: str) -> tupl
 
 
 def train_step(
-    loss_of: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+    loss_of: Callable[[Tensor, Tensor], tuple[object, Tensor]],
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     batches: Callable[[], tuple[Tensor, Tensor]],
