@@ -13,9 +13,8 @@ from typing import Literal
 import pyarrow as pa
 from dedup_time import cpu as cpu_seconds
 
-from pipeline import dedup, minhash, tabular, texts
+from pipeline import dedup, exchange, minhash, tabular, texts
 from pipeline.inputs import TextInputs, identities
-from pipeline.rounds import read_part
 from pipeline.settings import CorpusSettings, DedupSettings
 from pipeline.stage import Part, PartOutput, Stage, numbered
 from pipeline.text_settings import TextFields
@@ -38,7 +37,7 @@ def sign(plan: texts.Plan, part: Part, output: PartOutput, blocks: Sequence[byte
 
 
 def _in_key_order(paths: Sequence[str], number: int, ranges: int) -> Iterator[dict[str, object]]:
-    found = [batch for path in paths for batch in read_part(path, number, ranges) if batch.num_rows]
+    found = list(exchange.read(paths, number, ranges))
     if found:
         for batch in pa.Table.from_batches(found).sort_by("key").to_batches(1000):
             yield from batch.to_pylist()

@@ -22,11 +22,10 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from pipeline import crawl_index, ranges, storage, tabular, urls, warc
+from pipeline import crawl_index, exchange, ranges, storage, tabular, urls, warc
 from pipeline.commoncrawl_settings import CommonCrawlSettings
 from pipeline.crawl_index import MATCHED, MATCHES, Wanted
 from pipeline.ranges import Range, RangeError, RangeReader
-from pipeline.rounds import read_part
 from pipeline.stage import Part, PartOutput, Stage, numbered
 from schemas import tables
 from schemas.manifest import StageManifest
@@ -183,7 +182,7 @@ def _choose(part: Part, parts: int, output: PartOutput) -> list[_Found]:
     """The links of this part that have matches, in order of their keys."""
     links = tabular.read_columns(part.inputs[0], ["key", "created_utc"])
     created = dict(zip(links["key"].to_pylist(), links["created_utc"].to_pylist(), strict=True))
-    batches = [batch for path in part.inputs[1:] for batch in read_part(path, part.ordinal, parts)]
+    batches = list(exchange.read(part.inputs[1:], part.ordinal, parts))
     matches = pa.Table.from_batches(batches, MATCHES).sort_by("key")
     output.taken = output.passed = matches.num_rows
     found: list[_Found] = []

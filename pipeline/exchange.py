@@ -19,6 +19,15 @@ ENDING = ".exchange.arrow"
 _ROUND = 16 * 2**20  # bytes held in memory
 
 
+def write_round(writer: Any, batch: pa.RecordBatch, owners: npt.NDArray[np.int64], parts: int) -> None:
+    """Write these rows as one batch for each part, also where it is empty, as their places are what readers go by."""
+    order = np.argsort(owners, kind="stable")
+    bounds = np.searchsorted(owners[order], np.arange(parts + 1))
+    batch = batch.take(pa.array(order))
+    for start, end in pairwise(bounds.tolist()):
+        writer.write_batch(batch.slice(start, end - start))
+
+
 class Exchange:
     """Tables to a file of rounds, each row with the part that is to read it."""
 
@@ -39,17 +48,13 @@ class Exchange:
             self.flush()
 
     def flush(self) -> None:
-        """Write a round, if there are rows: one batch for each part, as their places are what readers go by."""
+        """Write a round, if there are rows."""
         if not self._tables:
             return
-        owners = np.concatenate(self._owners)
-        order = np.argsort(owners, kind="stable")
-        bounds = np.searchsorted(owners[order], np.arange(self._parts + 1))
-        [batch] = pa.concat_tables(self._tables).combine_chunks().take(pa.array(order)).to_batches() or [
+        [batch] = pa.concat_tables(self._tables).combine_chunks().to_batches() or [
             pa.RecordBatch.from_pylist([], self._schema)
         ]
-        for start, end in pairwise(bounds.tolist()):
-            self._writer.write_batch(batch.slice(start, end - start))
+        write_round(self._writer, batch, np.concatenate(self._owners), self._parts)
         self._tables, self._owners, self._bytes = [], [], 0
 
 
@@ -66,9 +71,11 @@ def read(paths: Sequence[str], ordinal: int, parts: int, columns: Sequence[str] 
     """What these files hold for one part, in the order of the files; all columns, or only these."""
     for path in paths:
         with storage.open_binary(path) as stream:
-            with pa.ipc.open_file(stream) as whole:
-                fields = [whole.schema.get_field_index(name) for name in columns]
-            with pa.ipc.open_file(stream, options=pa.ipc.IpcReadOptions(included_fields=fields or None)) as reader:
+            fields = None
+            if columns:
+                with pa.ipc.open_file(stream) as whole:
+                    fields = [whole.schema.get_field_index(name) for name in columns]
+            with pa.ipc.open_file(stream, options=pa.ipc.IpcReadOptions(included_fields=fields)) as reader:
                 for number in range(ordinal, reader.num_record_batches, parts):
                     batch = reader.get_batch(number)
                     if batch.num_rows:

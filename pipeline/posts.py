@@ -9,10 +9,10 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from pipeline import storage
+from pipeline import exchange, storage
 from pipeline.health import Histogram
 from pipeline.links import Lists, merge_posts, select_post
-from pipeline.rounds import open_rounds, read_part
+from pipeline.rounds import open_rounds
 from pipeline.settings import LinkSettings
 from pipeline.stage import Part, PartOutput
 from pipeline.submissions import STAGE, Post, TruncatedInput, read_posts
@@ -66,7 +66,7 @@ def _records(stream: BinaryIO, path: str, settings: LinkSettings, output: PartOu
 def merge(settings: LinkSettings, parts: int, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
     """Stage `links`: all posts of one hash range to its links, in order of the keys. Inputs: the files of posts."""
     del blocks
-    batches = [batch for path in part.inputs for batch in read_part(path, part.ordinal, parts)]
+    batches = list(exchange.read(part.inputs, part.ordinal, parts))
     posts = pa.Table.from_batches(batches, tables.POSTS).sort_by("key")
     output.taken = posts.num_rows
     with output.table("links", tables.LINKS) as table:

@@ -1,19 +1,15 @@
-"""Rows for many parts in one Arrow file: how text gets from one stage to the next without an engine's shuffle.
+"""Rows of text, written one by one, to an exchange file (see exchange.py) whose parts are ranges of link keys.
 
-The record batches go round and round the parts, which are ranges of link keys: batch r * parts + p holds what came in
-round r for part p, and may be empty. So a part reads just its own batches of each file, and neither URLs nor titles
-ever have to fit into memory.
+So neither URLs nor titles ever have to fit into memory, nor go through an engine's shuffle.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from itertools import pairwise
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from pipeline import packed, storage
+from pipeline import exchange, packed, storage
 
 _ROUND = 200_000  # rows held in memory
 _ROUND_BYTES = 32 * 2**20  # of their text and keys: a few long texts end a round too
@@ -37,17 +33,12 @@ class RoundWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Write a round: one batch for each part, also where it is empty, as their places are what readers go by."""
+        """Write a round, also of no rows."""
         columns = zip(*self._rows, strict=True) if self._rows else ([] for _ in self._schema)
         arrays = [pa.array(column, field.type) for column, field in zip(columns, self._schema, strict=True)]
         batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
         hi, _ = packed.split_keys([row[0] for row in self._rows])
-        owners = packed.part_of(hi, self._parts)
-        order = np.argsort(owners, kind="stable")
-        bounds = np.searchsorted(owners[order], np.arange(self._parts + 1))
-        batch = batch.take(pa.array(order))
-        for start, end in pairwise(bounds):
-            self._writer.write_batch(batch.slice(start, end - start))
+        exchange.write_round(self._writer, batch, packed.part_of(hi, self._parts), self._parts)
         self._rows.clear()
         self._bytes = 0
 
@@ -60,16 +51,3 @@ def open_rounds(sink: storage.HashingSink, schema: pa.Schema, parts: int) -> Ite
         rows = RoundWriter(writer, schema, parts)
         yield rows
         rows.flush()
-
-
-def read_part(path: str, ordinal: int, parts: int, columns: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
-    """What a file of rounds holds for one part: these columns, in the order of the file, or all."""
-    with storage.open_binary(path) as stream, ExitStack() as readers:
-        reader = readers.enter_context(pa.ipc.open_file(stream))
-        if columns:
-            chosen = [index for index, name in enumerate(reader.schema.names) if name in columns]
-            reader = readers.enter_context(
-                pa.ipc.open_file(stream, options=pa.ipc.IpcReadOptions(included_fields=chosen))
-            )
-        for number in range(ordinal, reader.num_record_batches, parts):
-            yield reader.get_batch(number)

@@ -12,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline import documents, packed
+from pipeline import documents, exchange, packed
 from pipeline.judge import judge
-from pipeline.rounds import read_part
 from pipeline.settings import ExtractSettings
 from pipeline.stage import Part, PartOutput
 from pipeline.texts import Plan
@@ -56,7 +55,7 @@ def _judged(text: str, title: str, date: str, settings: ExtractSettings) -> Extr
 
 def _merged(paths: Sequence[str], number: int, ranges: int, output: PartOutput) -> Iterator[dict[str, Any]]:
     """The texts of one range that stay, in order of their keys."""
-    ranks = [batch for path in paths for batch in read_part(path, number, ranges, _RANKS) if batch.num_rows]
+    ranks = list(exchange.read(paths, number, ranges, _RANKS))
     if not ranks:
         return
     ranked = pa.Table.from_batches(ranks)
@@ -66,18 +65,15 @@ def _merged(paths: Sequence[str], number: int, ranges: int, output: PartOutput) 
     length, score = ranked["length"].to_numpy(), ranked["score"].to_numpy()
     held: list[pa.RecordBatch] = []
     start = 0
-    for path in paths:
-        for batch in read_part(path, number, ranges):
-            mine = kept[start : start + batch.num_rows]
-            held.append(batch.filter(pa.array(mine)))
-            for row in np.flatnonzero(~mine).tolist():
-                at, winner = start + row, kept_row[start + row]
-                detail = ", kept with ".join(
-                    f"{length[entry]} characters, score {score[entry]}" for entry in (at, winner)
-                )
-                key, url = (batch.column(name)[row].as_py() for name in ("key", "url"))
-                output.reject(Rejected(documents.STAGE, Reason.DUPLICATE_ID, key, url, detail))
-            start += batch.num_rows
+    for batch in exchange.read(paths, number, ranges):
+        mine = kept[start : start + batch.num_rows]
+        held.append(batch.filter(pa.array(mine)))
+        for row in np.flatnonzero(~mine).tolist():
+            at, winner = start + row, kept_row[start + row]
+            detail = ", kept with ".join(f"{length[entry]} characters, score {score[entry]}" for entry in (at, winner))
+            key, url = (batch.column(name)[row].as_py() for name in ("key", "url"))
+            output.reject(Rejected(documents.STAGE, Reason.DUPLICATE_ID, key, url, detail))
+        start += batch.num_rows
     ends = np.cumsum([batch.num_rows for batch in held])
     place = np.cumsum(kept) - 1  # of each row that stays among those that do
     for at in place[order[kept[order]]].tolist():
