@@ -5,10 +5,15 @@ import difflib
 import functools
 import logging
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions, _BeamArgumentParser
+from apache_beam.options.pipeline_options import (
+    GoogleCloudOptions,
+    PipelineOptions,
+    StandardOptions,
+    _BeamArgumentParser,
+)
 
 from pipeline import storage
 
@@ -97,6 +102,14 @@ def check_job(options: PipelineOptions, folder: str) -> None:
         return
     if urlsplit(str(given.get("dataflow_endpoint"))).hostname not in ("localhost", "127.0.0.1"):
         raise ValueError(f"Dataflow's machines can't write to {folder}: give a --work that begins with gs://")
+
+
+def job_page(options: PipelineOptions, job: Any) -> str:
+    """Where a person watches a job of Dataflow; empty for other engines."""
+    given = options.view_as(GoogleCloudOptions)
+    if options.view_as(StandardOptions).runner != "DataflowRunner":
+        return ""
+    return f"https://console.cloud.google.com/dataflow/jobs/{given.region}/{job.job_id()}?project={given.project}"
 
 
 @functools.cache

@@ -20,7 +20,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from pipeline import stage as stages
 from pipeline import storage
-from pipeline.engine import beam_options, check_job, is_local
+from pipeline.engine import beam_options, check_job, is_local, job_page
 from pipeline.pool import Pool
 from pipeline.progress import watch
 from pipeline.stage import Part, Stage
@@ -123,9 +123,9 @@ def run_stage(stage: Stage, flags: tuple[str, ...], workers: int) -> StageManife
         options = beam_options(flags)
         check_job(options, stage.folder)
         local = is_local(options)
-        with watch(stage):
+        with watch(stage) as tell:
             for some in _rounds(stage, todo) if local else [todo]:
-                _run_pipeline(stage, some, options, workers if local else 0, flags)
+                _run_pipeline(stage, some, options, workers if local else 0, flags, tell=tell)
         if jar := options.view_as(PortableOptions).output_executable_path:
             raise stages.StageError(
                 f"stage {stage.name}: its job is in {jar}; run it, then give the same command again"
@@ -142,13 +142,21 @@ def _rounds(stage: Stage, todo: list[Part]) -> list[list[Part]]:
 
 
 def _run_pipeline(
-    stage: Stage, todo: list[Part], options: PipelineOptions, workers: int, flags: tuple[str, ...]
+    stage: Stage,
+    todo: list[Part],
+    options: PipelineOptions,
+    workers: int,
+    flags: tuple[str, ...],
+    *,
+    tell: Callable[[str], None],
 ) -> None:
     job: Any = None
     try:
         pipeline = beam.Pipeline(options=options)
         build_graph(pipeline, stage, todo, workers, flags)
         job = pipeline.run()
+        if page := job_page(options, job):
+            tell(f"stage {stage.name}: {page}")
         state = job.wait_until_finish()
     except KeyboardInterrupt:
         if job is not None and not workers:

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -124,8 +124,11 @@ class _Bar(Progress):
 
 
 @contextmanager
-def watch(stage: Stage) -> Iterator[None]:
-    """Draw the stage's bar on standard error while the block runs; without a terminal, only its last state."""
+def watch(stage: Stage) -> Iterator[Callable[[str], None]]:
+    """Draw the stage's bar on standard error while the block runs; without a terminal, only its last state.
+
+    Gives a function that prints a line above the bar.
+    """
     columns = (
         TextColumn("{task.description:>10}"),
         BarColumn(),
@@ -163,7 +166,7 @@ def watch(stage: Stage) -> Iterator[None]:
         thread = threading.Thread(target=poll, daemon=True, name="progress")
         thread.start()
         try:
-            yield
+            yield lambda line: progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
         finally:
             done.set()
             thread.join()

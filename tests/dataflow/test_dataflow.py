@@ -25,11 +25,14 @@ def contents(folder):
 
 
 @pytest.mark.parametrize("make", [stages.even_stage, stages.shuffle_stage])
-def test_a_stage_is_submitted_and_waited_for(service, tmp_path, make):
+def test_a_stage_is_submitted_and_waited_for(service, tmp_path, make, capsys):
     run_stage(make(tmp_path / "there"), service.flags, 2)
+    job = service.jobs()[-1]
+    page = f"https://console.cloud.google.com/dataflow/jobs/us-central1/{job['id']}?project=fake"
+    assert page in capsys.readouterr().err
     run_stage(make(tmp_path / "here"), (), 0)
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
-    assert service.jobs()[-1]["currentState"] == "JOB_STATE_DONE"
+    assert job["currentState"] == "JOB_STATE_DONE"
 
 
 def test_a_failed_job_tells_the_error_of_the_part_and_the_same_command_continues(service, tmp_path):

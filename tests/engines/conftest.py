@@ -1,5 +1,8 @@
 """Fixtures of the engine tests, and the table of what each engine took."""
 
+import time
+from pathlib import Path
+
 import engine_services as services
 import pytest
 import webs
@@ -7,11 +10,24 @@ from engine_builds import Built, Cost, Web, build, local, outcome
 from engine_parts import SPARK_ITSELF, SPARK_JOB_SERVER
 
 _COSTS = pytest.StashKey[list[Cost]]()
+_STARTED = time.monotonic()
 
 
 def pytest_addoption(parser):
     parser.addoption("--engines", action="store_true", help="run the tests that start real engines, for minutes")
-    parser.addoption("--web-share", type=int, default=5, help="engines build one page in so many of the mini web")
+    parser.addoption("--engines-minutes", type=float, default=60, help="no test of an engine begins after so many")
+    parser.addoption("--web", type=Path, default=webs.MINIWEB, help="folder of the mini web that engines build")
+    parser.addoption(
+        "--web-share", type=int, default=5, help="engines build one page in so many of it; 1 for its files"
+    )
+
+
+@pytest.fixture(autouse=True)
+def time_left(request):
+    """Skips a test of an engine, with the reason, where CI has no time left for it."""
+    minutes = request.config.getoption("--engines-minutes", default=60)
+    if request.config.getoption("--engines", default=False) and time.monotonic() - _STARTED > 60 * minutes:
+        pytest.skip(f"the {minutes:g} minutes of --engines-minutes are over")
 
 
 def pytest_configure(config):
@@ -33,11 +49,13 @@ def engines_wanted(request):
 
 @pytest.fixture(scope="session")
 def reference(request, engines_wanted, tmp_path_factory, costs) -> tuple[Web, Built]:
-    """A share of the shipped mini web, and what the local engine makes of it."""
+    """A share of a mini web, and what the local engine makes of it."""
     folder = tmp_path_factory.mktemp("reference")
-    web = Web(str(folder / "posts" / "*"), str(folder / "archives" / "*"))
-    webs.write_posts(folder / "posts" / "all.ndjson.zst", webs.posts_of())
-    webs.write_archives(folder / "archives", webs.records_of(request.config.getoption("--web-share")), 3)
+    source, share = request.config.getoption("--web").resolve(), request.config.getoption("--web-share")
+    web = Web(str(source / "submissions.ndjson.zst"), str(source / "*.warc.gz"))
+    if share > 1:
+        web = Web(web.submissions, str(folder / "archives" / "*"))
+        webs.write_archives(folder / "archives", webs.records_of(share, source), 3)
     costs.append(build(folder / "FnApiRunner.log", web, str(folder / "work"), ("--runner=FnApiRunner",)))
     return web, outcome(local(folder / "work"))
 

@@ -31,11 +31,11 @@ _TIMEOUT: Final = 1500  # seconds for one command: a cold Maven repository and G
 _OFFICIAL_TIMEOUT: Final = 300  # seconds
 
 # What Java 17 must open for Spark and Flink.
-_OPENED: Final = (
+OPENED: Final = (
     "java.lang java.lang.invoke java.lang.reflect java.io java.net java.nio java.util java.util.concurrent "
     "java.util.concurrent.atomic sun.nio.ch sun.nio.cs sun.security.action sun.util.calendar"
 )
-JAVA: Final = ("java", *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED.split()))
+JAVA: Final = ("java", *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in OPENED.split()))
 
 
 class MissingError(Exception):
@@ -162,7 +162,8 @@ SPARK_ITSELF: Final = EnginePart("spark", SPARK, _spark)
 PRISM: Final = EnginePart("prism", BEAM, _go(f"github.com/apache/beam/sdks/v2/go/cmd/prism@v{BEAM}"))
 S3: Final = EnginePart("versitygw", S3_SERVER, _go(f"github.com/versity/versitygw/cmd/versitygw@{S3_SERVER}"))
 GCS: Final = EnginePart("fake-gcs-server", GCS_SERVER, _go(f"github.com/fsouza/fake-gcs-server@{GCS_SERVER}"))
-PARTS: Final = (SPARK_JOB_SERVER, FLINK_JOB_SERVER, SPARK_ITSELF, PRISM, S3, GCS)
+BOOT: Final = EnginePart("boot", BEAM, _go(f"github.com/apache/beam/sdks/v2/python/container@v{BEAM}"))
+PARTS: Final = (SPARK_JOB_SERVER, FLINK_JOB_SERVER, SPARK_ITSELF, PRISM, BOOT, S3, GCS)
 
 
 def main() -> int:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -118,8 +119,43 @@ def _spark_home() -> Path:
     return SPARK_ITSELF.folder / "pyspark"
 
 
+def _launchable(jar: Path, main: str, jars: Sequence[Path]) -> Path:
+    """A jar for `java -jar`, as Beam's official job servers are, that only names the jars which hold the classes."""
+    lines = [
+        "Manifest-Version: 1.0",
+        f"Main-Class: {main}",
+        "Add-Opens: " + " ".join(f"java.base/{package}" for package in engine_parts.OPENED.split()),
+        "Class-Path: " + " ".join(path.as_uri() for path in jars),
+    ]
+    # A line of a manifest has 72 bytes at most, and goes on behind a blank (JAR file specification, "Line length").
+    folded = [line[:72] + "".join(f"\r\n {line[at : at + 71]}" for at in range(72, len(line), 71)) for line in lines]
+    jar.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(jar, "w") as archive:
+        archive.writestr("META-INF/MANIFEST.MF", "\r\n".join([*folded, "", ""]))
+    return jar
+
+
 @contextmanager
-def spark(logs: Path, master: str = "local[2]", *properties: str, name: str = "spark-job-server") -> Iterator[Engine]:
+def spark(logs: Path) -> Iterator[Engine]:
+    """Spark inside the job server, which the launcher itself starts and ends."""
+    jars = [_jar(), *sorted((_spark_home() / "jars").glob("*.jar"))]
+    jar = _launchable(logs / "spark.jar", "org.apache.beam.runners.spark.SparkJobServerDriver", jars)
+    properties = (*_SHORT_LIVED, "-Dspark.ui.enabled=false", "-Dspark.driver.host=127.0.0.1")
+    flags = ("--runner=SparkRunner", f"--spark_job_server_jar={jar}", "--spark_master_url=local[2]")
+    yield Engine((*flags, *(f"--job_server_jvm_properties={value}" for value in properties)))
+
+
+@contextmanager
+def flink(logs: Path) -> Iterator[Engine]:
+    """Flink inside the job server, which the launcher itself starts and ends."""
+    jars = sorted(FLINK_JOB_SERVER.folder.glob("*.jar"))
+    jar = _launchable(logs / "flink.jar", "org.apache.beam.runners.flink.FlinkJobServerDriver", jars)
+    flags = ("--runner=FlinkRunner", f"--flink_job_server_jar={jar}", "--flink_master=[local]", "--parallelism=2")
+    yield Engine((*flags, *(f"--job_server_jvm_properties={value}" for value in _SHORT_LIVED)))
+
+
+@contextmanager
+def spark_job_server(logs: Path, master: str, *properties: str) -> Iterator[Engine]:
     """Beam's job server for this Spark master. `properties` are Spark's, as -Dname=value."""
     job, artifact = free_port(), free_port()
     # The jar is on every class path already. Without this flag the server would send its whole class path with each
@@ -145,7 +181,7 @@ def spark(logs: Path, master: str = "local[2]", *properties: str, name: str = "s
         f"--artifacts-dir={logs / 'artifacts'}",
     ]
     environment = {"SPARK_HOME": str(_spark_home()), "SPARK_LOCAL_IP": "127.0.0.1"}
-    with service(logs / f"{name}.log", command, job, environment) as server:
+    with service(logs / "job-server.log", command, job, environment) as server:
         yield Engine(("--runner=SparkRunner", f"--job_endpoint=localhost:{job}", f"--files_to_stage={small}"), [server])
 
 
@@ -179,7 +215,7 @@ def spark_cluster(logs: Path, workers: int = 2) -> Iterator[Engine]:
             ]
             services.append(stack.enter_context(service(logs / f"worker-{number}.log", command, own, environment)))
         engine = stack.enter_context(
-            spark(
+            spark_job_server(
                 logs,
                 f"spark://127.0.0.1:{port}",
                 "-Dspark.executor.memory=1g",
@@ -188,30 +224,9 @@ def spark_cluster(logs: Path, workers: int = 2) -> Iterator[Engine]:
                 "-Dbeam.spark.test.reuseSparkContext=true",
                 # A killed executor must not cost a test the minutes of the defaults.
                 "-Dspark.network.timeout=60s",
-                name="cluster-job-server",
             )
         )
         yield Engine(engine.flags, [*services, *engine.services])
-
-
-@contextmanager
-def flink(logs: Path) -> Iterator[Engine]:
-    """Beam's Flink job server with Flink inside it."""
-    job, artifact = free_port(), free_port()
-    command = [
-        *JAVA,
-        *_SHORT_LIVED,
-        "-cp",
-        f"{FLINK_JOB_SERVER.folder}/*",
-        "org.apache.beam.runners.flink.FlinkJobServerDriver",
-        "--flink-master=[local]",
-        f"--job-port={job}",
-        f"--artifact-port={artifact}",
-        "--expansion-port=-1",
-        f"--artifacts-dir={logs / 'artifacts'}",
-    ]
-    with service(logs / "flink-job-server.log", command, job) as server:
-        yield Engine(("--runner=PortableRunner", f"--job_endpoint=localhost:{job}", "--parallelism=2"), [server])
 
 
 @contextmanager

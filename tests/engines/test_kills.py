@@ -1,4 +1,4 @@
-"""The executors of a real cluster die in the middle of a stage."""
+"""The executors of a real cluster die in the middle of a stage, or the launcher does."""
 
 import os
 import signal
@@ -26,6 +26,11 @@ def executors(groups):
     return sorted(found)
 
 
+def at_work(folder):
+    """Whether a stage is under way: its folder appears with the first file that one of its parts begins."""
+    return folder.is_dir() and not (folder / "manifest.json").exists()
+
+
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(("stage", "environment"), [("documents", "EXTERNAL"), ("candidates", "LOOPBACK")])
 def test_executors_killed_in_mid_stage_cost_no_byte(stage, environment, tmp_path, reference, cluster):
@@ -41,8 +46,7 @@ def test_executors_killed_in_mid_stage_cost_no_byte(stage, environment, tmp_path
         groups = {service.process.pid for service in cluster.services}
         with launched(tmp_path / "first.log", web, str(work), flags, {}) as launcher:
             while launcher.poll() is None and not killed:
-                # The stage's folder appears with the first file that one of its parts begins.
-                if (work / stage).is_dir() and not (work / stage / "manifest.json").exists():
+                if at_work(work / stage):
                     killed = executors(groups)  # all of them: the one at work is among them
                     for executor in killed:
                         os.kill(executor, signal.SIGKILL)
@@ -53,4 +57,19 @@ def test_executors_killed_in_mid_stage_cost_no_byte(stage, environment, tmp_path
         print(f"the job {'went on' if status == 0 else 'failed; it is started again'}")
         if status:
             build(tmp_path / "second.log", web, str(work), flags)
+    assert outcome(local(work)) == expected
+
+
+@pytest.mark.timeout(1200)
+def test_a_launcher_killed_and_started_again_while_its_job_goes_on_costs_no_byte(tmp_path, reference, cluster):
+    web, expected = reference
+    work = tmp_path / "work"
+    with services.worker_pool(tmp_path) as pool:
+        flags = (*cluster.flags, *pool.flags)
+        with launched(tmp_path / "first.log", web, str(work), flags, {}) as launcher:
+            while launcher.poll() is None and not at_work(work / "documents"):
+                time.sleep(0.02)
+            assert at_work(work / "documents"), (tmp_path / "first.log").read_text()[-3000:]
+        # The launcher is dead; its job server, executors and workers know nothing of it and go on.
+        build(tmp_path / "second.log", web, str(work), flags)
     assert outcome(local(work)) == expected
