@@ -59,10 +59,8 @@ def find(groups: Groups, part: Part, output: PartOutput, blocks: Sequence[bytes]
     a, b = pairs(*_shared(records))
     output.taken = output.passed = len(records)
     output.rows = len(a)
-    name = part.name + exchange.ENDING
-    with output.file(name) as sink, exchange.open_exchange(sink, tables.EDGES, groups.count) as edges:
+    with exchange.publish(output, part, tables.EDGES, groups.count) as edges:
         edges.add(pa.table({"a": a, "b": b}, tables.EDGES), groups.of(a))
-    output.set_rows(name, len(a))
 
 
 def _shared(records: packed.Packed) -> tuple[U64, U64]:

@@ -57,13 +57,11 @@ def send(settings: DedupSettings, groups: Groups, part: Part, output: PartOutput
     found = pa.concat_tables(rows).sort_by("id") if rows else pa.table({"id": [], "label": []})
     ids, labels = found["id"].to_numpy().astype(np.uint64), found["label"].to_numpy().astype(np.uint64)
     output.taken = output.passed = output.rows = len(ids)
-    name = part.name + exchange.ENDING
-    with output.file(name) as sink, exchange.open_exchange(sink, _MEMBER, groups.count) as members:
+    with exchange.publish(output, part, _MEMBER, groups.count) as members:
         for some, table, found_sketches in sketches.read(groups[part.ordinal], ids, settings.method, _COLUMNS):
             own = labels[np.searchsorted(ids, some)]
             columns = {"label": own, "id": some, **{name: table[name] for name in _COLUMNS}, "sketch": found_sketches}
             members.add(pa.table(columns, _MEMBER), groups.of(own))
-    output.set_rows(name, len(ids))
 
 
 def decide(settings: DedupSettings, groups: Groups, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
@@ -100,11 +98,9 @@ def decide(settings: DedupSettings, groups: Groups, part: Part, output: PartOutp
     output.taken = output.passed = len(ids)
     output.rows = len(first)
     output.counts["clusters"] = len(first)
-    verdicts = part.name + exchange.ENDING
     with (
         output.table("clusters", tables.CLUSTERS) as table,
-        output.file(verdicts) as sink,
-        exchange.open_exchange(sink, VERDICT, groups.count) as back,
+        exchange.publish(output, part, VERDICT, groups.count) as back,
     ):
         for start in range(0, len(order), _WRITE):
             rows = order[start : start + _WRITE]
@@ -127,7 +123,6 @@ def decide(settings: DedupSettings, groups: Groups, part: Part, output: PartOutp
                 ).select(tables.CLUSTERS.names)
             )
             back.add(pa.table({"id": ids[rows], **shared}).select(VERDICT.names), groups.of(ids[rows]))
-    output.set_rows(verdicts, len(ids))
 
 
 def keep_order(

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline import storage
+from pipeline.stage import Part, PartOutput
 
 ENDING = ".exchange.arrow"
 _ROUND = 16 * 2**20  # bytes held in memory
@@ -38,11 +39,13 @@ class Exchange:
         self._tables: list[pa.Table] = []
         self._owners: list[npt.NDArray[np.int64]] = []
         self._bytes = 0
+        self.rows = 0  # that its receipt will state
 
     def add(self, table: pa.Table, owners: npt.NDArray[np.int64]) -> None:
         """Append rows; `owners` has the ordinal of the reading part of each."""
         self._tables.append(table.cast(self._schema))
         self._owners.append(owners)
+        self.rows += table.num_rows
         self._bytes += table.nbytes
         if self._bytes >= _ROUND:
             self.flush()
@@ -59,12 +62,14 @@ class Exchange:
 
 
 @contextmanager
-def open_exchange(sink: storage.HashingSink, schema: pa.Schema, parts: int) -> Iterator[Exchange]:
-    """Write a file of rounds. Rows of one part stay in the order in which they are added."""
-    with pa.ipc.new_file(sink, schema) as writer:
+def publish(output: PartOutput, part: Part, schema: pa.Schema, parts: int) -> Iterator[Exchange]:
+    """Publish `<part>.exchange.arrow` for so many parts. Rows of one part stay in the order in which they are added."""
+    name = part.name + ENDING
+    with output.file(name) as sink, pa.ipc.new_file(sink, schema) as writer:
         exchange = Exchange(writer, schema, parts)
         yield exchange
         exchange.flush()
+    output.set_rows(name, exchange.rows)
 
 
 def read(paths: Sequence[str], ordinal: int, parts: int, columns: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:

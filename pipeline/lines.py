@@ -71,8 +71,7 @@ def fingerprints(domain: str, text: str, least: int) -> list[int | None]:
 def send(plan: Plan, groups: Groups, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
     """Stage `lines`: the hashes of the lines of this group's documents, each once for a document."""
     del blocks
-    name = part.name + exchange.ENDING
-    with output.file(name) as sink, exchange.open_exchange(sink, _LINES, plan.ranges) as lines:
+    with exchange.publish(output, part, _LINES, plan.ranges) as lines:
         for ordinal, path in groups[part.ordinal]:
             row = 0
             for batch in tabular.batches(path, ["url", "text"]):
@@ -91,10 +90,9 @@ def send(plan: Plan, groups: Groups, part: Part, output: PartOutput, blocks: Seq
                 hashes = np.fromiter((hash for own in found for hash in sorted(own)), np.uint64, len(ids))
                 lines.add(pa.table({"hash": hashes, "id": ids}, _LINES), packed.part_of(hashes, plan.ranges))
                 row += len(found)
-                output.rows += len(ids)
             output.taken += row
+    output.rows = lines.rows
     output.passed = output.taken
-    output.set_rows(name, output.rows)
 
 
 def find(plan: Plan, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
@@ -110,13 +108,11 @@ def find(plan: Plan, part: Part, output: PartOutput, blocks: Sequence[bytes]) ->
     output.rows = len(ids)
     output.counts["repeated lines"] = int(kept.sum())
     output.counts["dropped lines"] = len(ids) - int(kept.sum())
-    name = part.name + exchange.ENDING
-    with output.file(name) as sink, exchange.open_exchange(sink, REPEATS, plan.documents) as found:
+    with exchange.publish(output, part, REPEATS, plan.documents) as found:
         for start in range(0, len(ids), _ROWS):
             cut = slice(start, start + _ROWS)
             rows = {"id": ids[cut], "hash": hashes[cut], "documents": counts[cut], "kept": kept[cut]}
             found.add(pa.table(rows, REPEATS), (ids[cut] >> np.uint64(32)).astype(np.int64))
-    output.set_rows(name, len(ids))
 
 
 def repeats(hashes: U64, ids: U64, least: int) -> tuple[U64, U64, npt.NDArray[np.int64], npt.NDArray[np.bool_]]:

@@ -39,12 +39,11 @@ def offer(settings: DedupSettings, groups: Groups, part: Part, output: PartOutpu
     output.rows = len(a)
     first, starts = np.unique(a, return_index=True)
     bounds = dict(zip(first.tolist(), pairwise([*starts.tolist(), len(a)]), strict=True))
-    name = part.name + exchange.ENDING
-    with output.file(name) as sink, exchange.open_exchange(sink, _OFFER, groups.count) as offers:
+    with exchange.publish(output, part, _OFFER, groups.count) as offers:
         for ids, table, found in sketches.read(groups[part.ordinal], first, settings.method, ["text_hash"]):
             others = [b[slice(*bounds[own])] for own in ids.tolist()]
             offers.add(*_offers(ids, table["text_hash"].to_pylist(), found, others, groups))
-    output.set_rows(name, len(a))
+        offers.rows = len(a)  # pairs, of which a row holds many
 
 
 def _offers(

@@ -1,18 +1,26 @@
+import library
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline import exchange, storage
+from pipeline import exchange
+from pipeline.stage import Stage, numbered, paths_of
 
 SCHEMA = pa.schema([pa.field("n", pa.int64()), pa.field("word", pa.string())])
 
 
-def write(path, tables, parts):
-    with storage.publish(str(path)) as sink, exchange.open_exchange(sink, SCHEMA, parts) as file:
-        for numbers in tables:
-            rows = np.array(numbers, np.int64)
-            file.add(pa.table({"n": rows, "word": [f"w{n}" for n in numbers]}), rows % parts)
-    return str(path)
+def write(folder, tables, parts):
+    def run(part, output, blocks):
+        with exchange.publish(output, part, SCHEMA, parts) as file:
+            for numbers in tables:
+                rows = np.array(numbers, np.int64)
+                file.add(pa.table({"n": rows, "word": [f"w{n}" for n in numbers]}), rows % parts)
+
+    done = library.run_here(Stage(folder.name, str(folder), {}, (), numbered([()]), run, "rows"))
+    [path] = paths_of(str(folder.parent), done, exchange.ENDING)
+    assert paths_of(str(folder.parent), done, exchange.ENDING, filled=True) == [path] * any(tables)
+    assert [file.rows for file in done.named("")] == [sum(map(len, tables))]
+    return path
 
 
 @pytest.mark.parametrize("room", [1, 2**20])
