@@ -59,8 +59,7 @@ def build_corpus(settings: CorpusSettings, inputs: Inputs, work: str, run: RunSt
                 done[stage.name] = run(stage)
                 spool.sweep(stage.folder, stage.fingerprint)
         done |= paragraphs.drop_repeated(settings, work, done["documents"], run)
-        copies = dedup.find_copies(settings, work, _final(done), run)
-        done |= {name: manifest for name, manifest in copies.items() if name != "documents"}
+        done |= dedup.find_copies(settings, work, _final(done), run)
         shard_stage = _shards(settings, work, done)
         done[shard_stage.name] = run(shard_stage)
         manifest = corpus_manifest(settings, inputs, done)

@@ -39,8 +39,8 @@ def merged_pairs(work, done):
     """The verified pairs, as URLs without the site."""
     urls = {
         ordinal << 32 | row: url.removeprefix(SITE)
-        for ordinal, file in enumerate(done["documents"].named(".documents.parquet"))
-        for row, url in enumerate(tabular.read_columns(f"{work}/documents/{file.name}", ["url"])["url"].to_pylist())
+        for ordinal, path in enumerate(sorted((work / "documents").glob("*.documents.parquet")))
+        for row, url in enumerate(tabular.read_columns(str(path), ["url"])["url"].to_pylist())
     }
     return {tuple(sorted((urls[row["a"]], urls[row["b"]]))) for row in rows(work, "pairs", done, ".edges.parquet")}
 
