@@ -82,6 +82,15 @@ def is_local(options: PipelineOptions) -> bool:
     return bool(options.view_as(StandardOptions).runner == LOCAL_RUNNER)
 
 
+def runner_for(options: PipelineOptions) -> Any:
+    """The runner to give to a pipeline; None for the one that the options name."""
+    if options.view_as(StandardOptions).runner != "FlinkRunner":
+        return None
+    from pipeline.flink import OneServerFlinkRunner
+
+    return OneServerFlinkRunner()  # type: ignore[no-untyped-call]
+
+
 def check_job(options: PipelineOptions, folder: str) -> None:
     """Refuse a submission from which no part of a stage could come back.
 

@@ -20,7 +20,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from pipeline import stage as stages
 from pipeline import storage
-from pipeline.engine import beam_options, check_job, is_local, job_page
+from pipeline.engine import beam_options, check_job, is_local, job_page, runner_for
 from pipeline.pool import Pool
 from pipeline.progress import watch
 from pipeline.stage import Part, Stage
@@ -152,7 +152,7 @@ def _run_pipeline(
 ) -> None:
     job: Any = None
     try:
-        pipeline = beam.Pipeline(options=options)
+        pipeline = beam.Pipeline(runner_for(options), options=options)
         build_graph(pipeline, stage, todo, workers, flags)
         job = pipeline.run()
         if page := job_page(options, job):
