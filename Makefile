@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test lint install clean engines test-engines
+.PHONY: demo test lint install clean engines test-engines test-built-engines
 
 install: $(STAMP)
 
@@ -18,17 +18,19 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/webtext demo
 
+# Two processes: most tests wait for processes of their own for half of their time.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # Needs Java 17, Maven and Go; what can't be had is left out, and its tests say so. The cache folder is
 # ~/.cache/webtext/engines or WEBTEXT_ENGINES.
 engines: $(STAMP)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[aws,gcp]'
 	$(BIN)/python tests/engines/engine_parts.py
 
-test-engines: engines
-	$(BIN)/python -m pytest tests/engines tests/dataflow --engines
+test-engines: engines test-built-engines
+
+test-built-engines: $(STAMP)
+	$(BIN)/python -m pytest tests/engines tests/dataflow --engines $(FLAGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
