@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import IO, Any, BinaryIO
 
 # What `configure` imports: 2.5 s of processor time, which a fork server spends once for all its processes.
-MODULES = ("apache_beam.io.filesystems", "apache_beam.options.pipeline_options")
+MODULES = ("pipeline.object_stores",)
 
 _COPY = 2**20  # bytes
 _UNPUBLISHED = ".tmp"  # ending of files that are being written; listings skip them, as their names begin with a dot
@@ -36,22 +36,9 @@ class Found:
 def configure(flags: Sequence[str]) -> None:
     """Give Beam's FileSystems this process's flags (endpoints, keys). Needed once in each process for remote paths."""
     if flags:
-        from apache_beam.io.filesystems import FileSystems
-        from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
+        from pipeline import object_stores
 
-        options = PipelineOptions(list(flags))
-        FileSystems.set_options(options)
-        if options.view_as(GoogleCloudOptions).no_auth:
-            _go_without_credentials()
-
-
-def _go_without_credentials() -> None:
-    # Beam's gcsio does not read --no_auth (2.77): each process of a machine without credentials asks for them for half
-    # a minute before it goes on anonymously. This is what it then remembers.
-    from apache_beam.internal.gcp.auth import _Credentials
-
-    with _Credentials._credentials_lock:
-        _Credentials._credentials, _Credentials._credentials_init = None, True
+        object_stores.configure(flags)
 
 
 def is_local(path: str) -> bool:
@@ -93,7 +80,7 @@ def _match(pattern: str) -> list[Found]:
         paths = [pattern] if os.path.isfile(pattern) else glob.glob(pattern, recursive=True)
         stats = [(path, os.stat(path)) for path in paths if os.path.isfile(path)]
         return [Found(path, stat.st_size, stat.st_mtime) for path, stat in stats]
-    from apache_beam.io.filesystems import FileSystems
+    from pipeline.object_stores import FileSystems
 
     [result] = FileSystems.match([pattern])
     return [
@@ -106,7 +93,8 @@ def open_binary(path: str) -> BinaryIO:
     if is_local(path):
         return open(path, "rb")
     from apache_beam.io.filesystem import CompressionTypes
-    from apache_beam.io.filesystems import FileSystems
+
+    from pipeline.object_stores import FileSystems
 
     stream: BinaryIO = FileSystems.open(
         path, "application/octet-stream", compression_type=CompressionTypes.UNCOMPRESSED
@@ -124,7 +112,7 @@ def exists(path: str) -> bool:
     """Whether there is such a file."""
     if is_local(path):
         return os.path.isfile(path)
-    from apache_beam.io.filesystems import FileSystems
+    from pipeline.object_stores import FileSystems
 
     return bool(FileSystems.exists(path))
 
@@ -136,7 +124,7 @@ def delete(paths: Sequence[str]) -> None:
         if is_local(path) and os.path.exists(path):
             os.unlink(path)
     if remote:
-        from apache_beam.io.filesystems import FileSystems
+        from pipeline.object_stores import FileSystems
 
         FileSystems.delete([path for path in remote if FileSystems.exists(path)])
 
@@ -204,7 +192,8 @@ def publish(path: str) -> Iterator[HashingSink]:
     """
     if not is_local(path):
         from apache_beam.io.filesystem import CompressionTypes
-        from apache_beam.io.filesystems import FileSystems
+
+        from pipeline.object_stores import FileSystems
 
         # S3 completes the upload of a writer that is closed, also by an error: so an upload begins when all is there.
         with tempfile.TemporaryFile() as whole:
