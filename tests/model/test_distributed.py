@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -48,15 +49,48 @@ trainer.train(Path(data), Path(run), GPT2Config(**config), TrainSettings(**setti
 """
 
 
-def torchrun(ranks: int, data: Path, run: Path, settings: TrainSettings, stop: int = 0) -> int:
+# The same as torchrun does, but PyTorch, whose import takes seconds, is imported once for all ranks.
+FORK = """
+import os, runpy, signal, sys, traceback
+import torch
+from model import trainer
+ranks, script = int(sys.argv[1]), sys.argv[2]
+store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+os.environ |= {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port)}
+os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"  # the first rank starts none of its own
+running = set()
+for rank in range(ranks):
+    if pid := os.fork():
+        running.add(pid)
+        continue
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+    sys.argv = sys.argv[2:]
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+while running:
+    pid, status = os.wait()
+    running.remove(pid)
+    if status:
+        for other in running:
+            os.kill(other, signal.SIGKILL)
+        sys.exit(1)
+"""
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
+
+
+def start(
+    ranks: int, data: Path, run: Path, settings: TrainSettings, stop: int = 0, by: Sequence[str] = ("-c", FORK)
+) -> int:
     arguments = json.dumps([str(data), str(run), asdict(CONFIG), asdict(settings), stop])
     script = run.parent / "rank.py"
     script.write_text(RANK)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
+    command = [sys.executable, *by, str(ranks), str(script), arguments]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(
-        [*command, str(script), arguments], env=environment, capture_output=True, text=True, timeout=280, check=False
-    )
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
     print(done.stderr[-3000:])  # pytest shows it when the test fails
     return done.returncode
 
@@ -78,15 +112,19 @@ def alone(counting_corpus, tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize(("ranks", "micro_batch"), [(1, 3), (2, 3), (4, 3), (3, 8)])
-def test_ranks_and_accumulation_change_rounding_only(alone, counting_corpus, tmp_path, ranks, micro_batch):
+@pytest.mark.parametrize(
+    ("ranks", "micro_batch", "by"),
+    [(1, 3, ()), (2, 3, TORCHRUN), (4, 3, ("-c", FORK)), (3, 8, ("-c", FORK))],
+    ids=["1-3", "2-3 torchrun", "4-3", "3-8"],
+)
+def test_ranks_and_accumulation_change_rounding_only(alone, counting_corpus, tmp_path, ranks, micro_batch, by):
     """1 x 8, 2 x 4 and 4 x 2 passes of 3 windows; 3 x 1 of 8."""
     run = tmp_path / "run"
     settings = TrainSettings(micro_batch=micro_batch, **COMMON)
     if ranks == 1:
         train(counting_corpus, run, CONFIG, settings)
     else:
-        assert torchrun(ranks, counting_corpus, run, settings) == 0
+        assert start(ranks, counting_corpus, run, settings, by=by) == 0
         from model.data import Batches, Corpus, Windows
 
         batches = Batches(Windows(Corpus.open(counting_corpus), "train", 16), 16 * 24, settings.seed)
@@ -108,7 +146,7 @@ def test_fsdp_is_ddp_and_its_checkpoints_are_anybodys(counting_corpus, tmp_path,
     stop = train(counting_corpus, two, CONFIG, TrainSettings(**settings), lambda line: os.kill(os.getpid(), 15))
     assert (stop.step, stop.signal) == (1, 15)
     sharded = TrainSettings(parallel="fsdp", **settings)
-    assert torchrun(2, counting_corpus, two, sharded, stop=3) == 0
+    assert start(2, counting_corpus, two, sharded, stop=3) == 0
     stopped = checkpoint.latest(two)
     assert stopped.state.step in {3, 4}
     assert (stopped.path / "model-00001-of-00002.safetensors").exists()
