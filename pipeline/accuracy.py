@@ -7,11 +7,12 @@ and of those that it looked at and did not merge; their similarity is worked out
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from pipeline import exchange, minhash, sketches, tabular
 from pipeline.groups import Groups
@@ -24,6 +25,7 @@ EDITS = (5, 10, 20, 30, 50)  # per cent of the words
 
 _SAMPLE = 100  # documents, merged pairs, and pairs not merged
 _POOL = 20_000  # candidates among which those not merged are looked for
+_ROWS = 65_536  # that are read at once
 _LEAST_WORDS = 100  # of a document in which copies are planted
 _MOST_CHARACTERS = 100_000  # of a text that is looked at
 
@@ -46,8 +48,8 @@ def run(settings: DedupSettings, groups: Groups, part: Part, output: PartOutput,
         output.counts[f"found_{percent:02d}"] = sum(
             is_found(text, copy, settings) for text, copy in zip(documents, copies, strict=True)
         )
-    merged = _sample(lambda: _verified(verified), _SAMPLE)
-    pool = _sample(lambda: _candidates(sent, groups), _POOL)
+    merged = _sample(_verified(verified), _SAMPLE)
+    pool = _sample(_candidates(sent), _POOL)
     others = pool[~_among(pool, _verified(verified))][:_SAMPLE]
     with output.table("sampled", tables.SAMPLED_PAIRS) as table:
         for name, pairs in (("merged", merged), ("not_merged", others)):
@@ -101,7 +103,7 @@ def _documents(groups: Groups) -> U64:
     best = np.empty((0, 2), np.uint64)
     for ordinal, path in enumerate(groups.paths):
         row = 0
-        for batch in tabular.batches(path, ["key"], 65_536):
+        for batch in tabular.batches(path, ["key"], _ROWS):
             ids = np.arange(batch.num_rows, dtype=np.uint64) + np.uint64(ordinal << 32 | row)
             row += batch.num_rows
             hashes = minhash.fmix64(np.frombuffer(b"".join(batch["key"].to_pylist()), "<u8").reshape(-1, 2)[:, 1])
@@ -110,25 +112,35 @@ def _documents(groups: Groups) -> U64:
     return best[:, 1]
 
 
-def _sample(batches: Callable[[], Iterator[Pairs]], number: int) -> Pairs:
+def _sample(batches: Iterable[Pairs], number: int) -> Pairs:
     """The distinct pairs with the smallest hashes, in order of these."""
     best = np.empty((0, 3), np.uint64)
-    for pairs in batches():
+    worst = np.uint64(2**64 - 1)
+    more: list[U64] = []  # rows that may be among the best; sorting is dear, so it waits until they are many
+    count = 0
+    for pairs in batches:
         hashes = minhash.fmix64(minhash.fmix64(pairs[:, 0]) + pairs[:, 1])
-        best = np.unique(np.concatenate([best, np.column_stack([hashes, pairs])]), axis=0)[:number]
-    return best[:, 1:]
+        near = hashes <= worst
+        more.append(np.column_stack([hashes[near], pairs[near]]))
+        count += len(more[-1])
+        if count >= number:
+            best = np.unique(np.concatenate([best, *more]), axis=0)[:number]
+            more, count = [], 0
+            if len(best) == number:
+                worst = best[-1, 0]
+    return np.unique(np.concatenate([best, *more]), axis=0)[:number, 1:]
 
 
 def _verified(paths: Sequence[str]) -> Iterator[Pairs]:
-    for path in paths:
-        for batch in tabular.batches(path, ["a", "b"], 65_536):
-            yield np.column_stack([batch["a"].to_numpy(), batch["b"].to_numpy()])
+    return map(_columns, (batch for path in paths for batch in tabular.batches(path, ["a", "b"], _ROWS)))
 
 
-def _candidates(paths: Sequence[str], groups: Groups) -> Iterator[Pairs]:
-    for ordinal in range(groups.count):
-        for batch in exchange.read(paths, ordinal, groups.count):
-            yield np.column_stack([batch["a"].to_numpy(), batch["b"].to_numpy()])
+def _candidates(paths: Sequence[str]) -> Iterator[Pairs]:
+    return map(_columns, exchange.read(paths, 0, 1))  # the batches of all groups
+
+
+def _columns(batch: pa.RecordBatch) -> Pairs:
+    return np.column_stack([batch["a"].to_numpy(), batch["b"].to_numpy()])
 
 
 def _among(pairs: Pairs, batches: Iterator[Pairs]) -> npt.NDArray[np.bool_]:

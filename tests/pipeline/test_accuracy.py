@@ -1,7 +1,10 @@
 import random
 
 import library
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline import accuracy, tabular
 from pipeline.dedup import find_copies
@@ -27,6 +30,29 @@ def test_jaccard():
     assert accuracy.jaccard("a b c d e f", "a b c d e g") == pytest.approx(1 / 3)
     assert accuracy.jaccard("", " \n") == 1
     assert accuracy.jaccard("one", "two") == 0
+
+
+def mixed(number):
+    """Murmur3's last step."""
+    for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
+        number = (number ^ number >> 33) * factor % 2**64
+    return number ^ number >> 33
+
+
+def pair(a, place):
+    """A pair whose hash is that of its place alone, so that pairs tie."""
+    return a, (place - mixed(a)) % 2**64
+
+
+pairs = st.builds(pair, st.integers(0, 9), st.integers(0, 2)) | st.tuples(st.integers(0, 5), st.integers(0, 5))
+
+
+@given(st.lists(st.lists(pairs, max_size=8), max_size=12), st.integers(1, 9))
+def test_a_sample_is_the_distinct_pairs_with_the_smallest_hashes(batches, number):
+    found = accuracy._sample((np.array(batch, np.uint64).reshape(-1, 2) for batch in batches), number)
+    every = {pair for batch in batches for pair in batch}
+    plain = sorted(every, key=lambda pair: (mixed((mixed(pair[0]) + pair[1]) % 2**64), *pair))
+    assert [*map(tuple, found.tolist())] == plain[:number]
 
 
 @pytest.mark.parametrize("method", ["shingles", "signature"])
