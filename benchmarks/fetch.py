@@ -49,13 +49,13 @@ def bare(urls: list[str], concurrency: int, keep: bool) -> int:
 
 def crawl(urls: list[str], concurrency: int, work: Path) -> int:
     """Fetch all pages into an archive; gives their number."""
-    import test_fetch
+    import fetching
 
     from pipeline.fetch_settings import FetchSettings
 
     settings = FetchSettings("bench@example.org", concurrency=concurrency, delay=0, ports=(), allow_private=True)
-    test_fetch.write_links(work / "00000.links.parquet", urls)
-    return test_fetch.run_stage(test_fetch.fetch_stage(work, settings)).tally.counts["fetched"]
+    fetching.write_links(work / "00000.links.parquet", urls)
+    return fetching.run_stage(fetching.fetch_stage(work, settings)).tally.counts["fetched"]
 
 
 def measure(what: str, options: argparse.Namespace) -> dict[str, float]:
@@ -70,11 +70,11 @@ def measure(what: str, options: argparse.Namespace) -> dict[str, float]:
 def one(options: argparse.Namespace) -> None:
     """What a process of `measure` does."""
     import aiohttp
+    import fetching
     import loopback_site
-    import test_fetch
     import uvloop
 
-    del aiohttp, test_fetch, uvloop  # their import is not what is measured
+    del aiohttp, fetching, uvloop  # their import is not what is measured
     good = [host.address for host in loopback_site.hosts() if host.kind == "good"]
     urls = [f"http://{host}:{options.port}/{page}.html" for page in range(options.pages) for host in good]
     with tempfile.TemporaryDirectory() as work:

@@ -2,12 +2,10 @@ import asyncio
 import gzip
 import time
 from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
-from itertools import pairwise
 
 import brotli
 import pytest
-import uvloop
+from asking import BASE, chunked, closing, fetch, silent
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -17,43 +15,6 @@ from pipeline.client import Client
 from pipeline.fetch_settings import FetchSettings
 from pipeline.http_payload import decode_body, parse_response
 from schemas.records import Reason
-
-BASE = {
-    "contact": "me@example.org",
-    "ports": (),
-    "allow_private": True,
-    "delay": 0.0,
-    "retries": 0,
-    "backoff": 0.01,
-    "dns_seconds": 1.0,
-    "connect_seconds": 1.0,
-    "read_seconds": 0.3,
-    "total_seconds": 1.0,
-    "max_wire_bytes": 200_000,
-    "max_page_bytes": 300_000,
-}
-
-
-def fetch(pages, path="/", **settings):
-    """(outcome, server) of one URL."""
-
-    async def run():
-        async with serve(pages) as server, Client(FetchSettings(**(BASE | settings))) as client:
-            outcome = await client.fetch(server.url(path))
-            return outcome, server
-
-    return asyncio.run(run())
-
-
-def closing(reply):
-    """A body that ends with the connection."""
-    return answer(reply, length=False)
-
-
-def chunked(*chunks, last=b"0\r\n\r\n"):
-    body = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + last
-    return answer(body, "200 OK", "Transfer-Encoding: chunked", length=False)
-
 
 # What a page looks like.
 
@@ -100,10 +61,6 @@ def test_a_stored_page_can_be_read_back(reply, payload):
 
 
 # What goes wrong, each with its reason.
-
-
-async def silent(path, writer):
-    await asyncio.sleep(5)
 
 
 async def slow_head(path, writer):
@@ -380,177 +337,3 @@ def test_a_port_that_is_not_allowed():
 
     outcome, connections = asyncio.run(run())
     assert (outcome.reason, connections) == (Reason.FORBIDDEN_ADDRESS, 0)
-
-
-# Repetitions and pauses.
-
-
-def sequence(*replies):
-    """Replies one after the other; the last one stays."""
-    rest = list(replies)
-
-    async def reply(path, writer):
-        return rest.pop(0) if len(rest) > 1 else rest[0]
-
-    return reply
-
-
-@pytest.mark.parametrize(
-    ("first", "requests", "reason"),
-    [
-        (answer(b"", "503 Busy"), 2, None),
-        (answer(b"", "429 Slow"), 2, None),
-        (b"", 2, None),
-        (answer(HTML)[:-5], 2, None),
-        (answer(b"", "404 Not Found"), 1, Reason.HTTP_STATUS),
-        (answer(b""), 1, Reason.EMPTY_PAGE),
-        (answer(b"", "503 Busy", "Retry-After: 3600"), 1, Reason.RATE_LIMITED),
-    ],
-)
-def test_what_is_repeated(first, requests, reason):
-    outcome, server = fetch({"/": sequence(first, answer())}, retries=2)
-    assert (outcome.reason, outcome.requests) == (reason, requests)
-    assert server.paths() == ["/robots.txt"] + ["/"] * requests
-    assert fetch({"/": first}, retries=2)[0].requests == (1 if requests == 1 else 3)
-
-
-def test_retry_after_is_waited_for_by_all_of_the_host():
-    async def run():
-        pages = {"/": sequence(answer(b"", "429 Slow", "Retry-After: 1"), answer()), "/other": answer()}
-        async with serve(pages) as server, Client(FetchSettings(**(BASE | {"retries": 1}))) as client:
-            first = asyncio.create_task(client.fetch(server.url()))
-            while len(server.log) < 2:
-                await asyncio.sleep(0.01)
-            await asyncio.sleep(0.05)
-            assert 0.8 < client.wait(server.url("/other")) <= 1
-            other = await client.fetch(server.url("/other"))
-            return await first, other, server
-
-    first, other, server = asyncio.run(run())
-    assert (first.reason, other.reason) == (None, None)
-    times = [at for at, _, _ in server.log]
-    assert times[2] - times[1] >= 0.99
-
-
-def test_retry_after_as_a_date():
-    date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
-    outcome, _ = fetch({"/": answer(b"", "503 Busy", f"Retry-After: {date}")}, retries=2)
-    assert (outcome.reason, outcome.requests) == (Reason.RATE_LIMITED, 1)
-    assert 3590 < outcome.retry_after < 3601
-    for odd in ("soon", "-5", "Mon, 99 Jan", "9" * 400):
-        assert fetch({"/": answer(b"", "503 Busy", f"Retry-After: {odd}")})[0].status == 503
-
-
-def gaps(server):
-    times = [at for at, _, _ in server.log]
-    return [later - earlier for earlier, later in pairwise(times)]
-
-
-def test_no_host_is_asked_faster_than_its_pause():
-    async def run(**settings):
-        pages = {f"/{n}": answer() for n in range(4)} | {"/4": moved("/5"), "/5": answer()}
-        robots = answer(b"User-agent: *\nCrawl-delay: 0.2", kind="text/plain") if settings.pop("slow", 0) else answer()
-        async with (
-            serve(pages, robots=robots) as one,
-            serve(pages, robots=robots) as two,
-            Client(FetchSettings(**(BASE | settings))) as client,
-        ):
-            # One host by its name, whatever the port, like a crawler's other host by another name.
-            urls = [one.url(f"/{n}") for n in range(5)] + [two.url(f"/{n}", "localhost") for n in range(5)]
-            begun = time.monotonic()
-            outcomes = await asyncio.gather(*map(client.fetch, urls))
-            assert [outcome.reason for outcome in outcomes] == [None] * 10
-            return one, two, time.monotonic() - begun
-
-    one, two, seconds = asyncio.run(run(delay=0.1))
-    assert (len(one.log), len(two.log)) == (7, 7)
-    assert min(gaps(one) + gaps(two)) >= 0.099
-    assert one.most == two.most == 1
-    assert seconds < 1.2  # both at a time
-    one, two, _ = asyncio.run(run(delay=0.01, slow=1))
-    assert min(gaps(one)[1:] + gaps(two)[1:]) >= 0.199
-
-
-def test_concurrency_of_a_host_and_of_all():
-    async def page(path, writer):
-        await asyncio.sleep(0.02)
-        return answer()
-
-    async def run(**settings):
-        pages = {f"/{n}": page for n in range(20)}
-        async with serve(pages) as server, Client(FetchSettings(**(BASE | settings))) as client:
-            await asyncio.gather(*(client.fetch(server.url(path)) for path in pages))
-            return server.most
-
-    assert asyncio.run(run(per_host=3)) == 3
-    assert asyncio.run(run(per_host=20, concurrency=5)) == 5
-
-
-def test_a_cancelled_fetch_frees_its_place():
-    async def run():
-        async with serve({"/": silent, "/b": answer()}) as server, Client(FetchSettings(**BASE)) as client:
-            task = asyncio.create_task(client.fetch(server.url()))
-            while len(server.log) < 2:
-                await asyncio.sleep(0.01)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            return await client.fetch(server.url("/b"))
-
-    assert asyncio.run(run()).reason is None
-
-
-# Settings.
-
-
-@pytest.mark.parametrize("contact", ["", " ", "me", "x@y", "me@example.org\r\nX: y", "ftp://a.b", "(me@example.org)"])
-def test_a_contact_is_needed(contact):
-    with pytest.raises(ValueError, match="give an e-mail address or URL"):
-        FetchSettings(contact)
-
-
-@pytest.mark.parametrize("contact", ["me@example.org", "https://example.org/crawler", "first.last+x@a.b.example"])
-def test_user_agent(contact):
-    agent = FetchSettings(contact).user_agent
-    assert agent.startswith("webtext/")
-    assert agent.endswith(f" (+{contact})")
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"concurrency": 0},
-        {"per_host": 0},
-        {"delay": -1.0},
-        {"total_seconds": 0.0},
-        {"read_seconds": float("nan")},
-        {"delay": float("inf")},
-        {"accept": ()},
-    ],
-)
-def test_settings_out_of_range(wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        FetchSettings("me@example.org", **wrong)
-
-
-# The rate.
-
-
-def test_rate(record_property):
-    """Pages a second of one process, the server's share included; a floor that tells a stall from a slow machine."""
-    count = 600
-    body = HTML + b"<p>words</p>" * 5000
-
-    async def run():
-        pages = {f"/{n}": answer(body) for n in range(count)}
-        settings = FetchSettings(
-            **(BASE | {"per_host": 200, "connect_seconds": 20.0, "read_seconds": 20.0, "total_seconds": 60.0})
-        )
-        async with serve(pages) as server, Client(settings) as client:
-            begun = time.monotonic()
-            outcomes = await asyncio.gather(*(client.fetch(server.url(path)) for path in pages))
-            return outcomes, time.monotonic() - begun
-
-    outcomes, seconds = uvloop.run(run())
-    assert {outcome.reason for outcome in outcomes} == {None}
-    record_property("pages_per_second", count / seconds)
-    assert count / seconds > 50

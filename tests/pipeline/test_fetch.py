@@ -1,106 +1,37 @@
-"""A crawl of 300 hosts on loopback: each good page once, at its pace, each bad one with its Reason, after any kill."""
+"""A crawl of 300 hosts on loopback: each good page once, at its pace, each bad one with its Reason."""
 
 import gzip
 import io
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
-from pathlib import Path
 
 import loopback_site
 import numpy as np
 import pytest
 import xxhash
 from fastwarc.warc import ArchiveIterator as FastIterator
+from fetching import (
+    DELAY,
+    LOST,
+    PARTS,
+    SETTINGS,
+    crawl_of,
+    fetch_stage,
+    page_at,
+    rows_of,
+    run_stage,
+    site_page,
+    write_links,
+)
 from warcio.archiveiterator import ArchiveIterator
 
-from pipeline import domains, fetch, packed, pages, storage, tabular, urls, warc, warc_writer
-from pipeline.fetch_settings import FetchSettings
-from pipeline.frontier import BREAKER, Frontier, Turn
+from pipeline import domains, fetch, packed, pages, urls, warc, warc_writer
 from pipeline.outcome import Outcome
 from pipeline.settings import ExtractSettings
-from pipeline.spool import ARCHIVE, JOURNAL, PREFIX, Entry, Spool, sweep
-from pipeline.stage import Shuffle, Stage, complete, emit_blocks, numbered, receipts_of, run_shuffled_part
-from schemas import tables
+from pipeline.spool import PREFIX, Spool, sweep
+from pipeline.stage import Shuffle, Stage, complete, emit_blocks, numbered, run_shuffled_part
 from schemas.records import Reason
-
-PARTS = 2
-DELAY = 0.1
-SETTINGS = FetchSettings(
-    contact="crawl@example.org",
-    delay=DELAY,
-    max_delay=5.0,
-    backoff=0.1,
-    connect_seconds=3.0,
-    read_seconds=3.0,
-    total_seconds=8.0,
-    ports=(),
-    years=1.0,
-    allow_private=True,
-)
-LOST = {Reason.SOFT_404, Reason.MODIFIED_LATER}  # pages that were got, and stored, but are no more what was linked to
-
-
-def write_links(path, found):
-    with storage.publish(str(path)) as sink:
-        writer = tabular.TableWriter(sink, tables.LINKS)
-        for url in found:
-            writer.add(urls.link_key(url), url, 3, 1_500_000_000, [])
-        writer.close()
-
-
-def fetch_stage(work, settings=SETTINGS, parts=PARTS):
-    """The stage as the recipe makes it, on the links tables in `work`."""
-    links = tuple(sorted(str(path) for path in Path(work).glob("*.links.parquet")))
-    stage = Stage(
-        name="fetch",
-        folder=str(Path(work) / "fetch"),
-        settings={},
-        inputs=links,
-        parts=numbered([()] * parts),
-        run=fetch.run,
-        unit="links",
-        shuffle=Shuffle(numbered([path] for path in links), partial(fetch.emit, parts), 0),
-    )
-    plan = fetch.Plan(settings, 2_000_000, links, stage.folder, stage.fingerprint)
-    return Stage(
-        **{name: getattr(stage, name) for name in stage.__dataclass_fields__} | {"run": partial(fetch.run, plan)}
-    )
-
-
-def run_part(stage, part):
-    """What an engine does with one part."""
-    blocks = [
-        block
-        for source in stage.shuffle.sources
-        for ordinal, block in emit_blocks(stage.shuffle, frozenset([part.ordinal]), source)
-    ]
-    run_shuffled_part(stage, (part.ordinal, blocks))
-
-
-def run_stage(stage):
-    """Without an engine: all parts that are not done, one after the other."""
-    done = receipts_of(stage)
-    for part in stage.parts:
-        if part.name not in done:
-            run_part(stage, part)
-    return complete(stage)
-
-
-def crawl_of(work, port):
-    """The stage on all links of the site, in two tables."""
-    found = [urls.canonicalize(target.url) for target in loopback_site.targets(port)]
-    Path(work).mkdir(parents=True, exist_ok=True)
-    for number in range(2):
-        write_links(Path(work) / f"{number:05d}.links.parquet", found[number::2])
-    return fetch_stage(work)
 
 
 @pytest.fixture(scope="module")
@@ -112,25 +43,6 @@ def crawl(tmp_path_factory):
         manifest = run_stage(stage)
         assert manifest.tally.balance() == 0
     return port, work, rows_of(work), loopback_site.requests(work / "log")
-
-
-def rows_of(work):
-    rows = {}
-    for path in sorted((work / "fetch").glob("*.captures.parquet")):
-        for row in tabular.read_columns(str(path)).to_pylist():
-            assert row["url"] not in rows
-            rows[row["url"]] = row | {"archive": str(path).replace(".captures.parquet", ".warc.gz")}
-    return rows
-
-
-def page_at(row):
-    with open(row["archive"], "rb") as stream:
-        return warc.read_page(stream, row["offset"], 10_000_000)
-
-
-def site_page(url):
-    host = {host.address: host for host in loopback_site.hosts()}[urls.host_of(url)]
-    return loopback_site.page_of(host, urls.path_of(url))
 
 
 def test_every_link_has_its_page_or_its_reason(crawl):
@@ -255,209 +167,6 @@ def test_spools_are_gone_when_the_receipts_are_there(crawl):
     assert list((work / "fetch").glob(f"{PREFIX}*"))
     sweep(stage.folder, stage.fingerprint)
     assert not list((work / "fetch").glob(f"{PREFIX}*"))
-
-
-ONE_PART = """
-import sys, test_fetch
-if __name__ == "__main__":
-    stage = test_fetch.fetch_stage(sys.argv[1])
-    print("ready", flush=True)
-    sys.stdin.readline()
-    test_fetch.run_part(stage, stage.parts[int(sys.argv[2])])
-"""
-
-
-def test_processes_whose_links_lead_to_one_host_share_its_pace(tmp_path):
-    script = tmp_path / "part.py"
-    script.write_text(ONE_PART)
-    environment = os.environ | {"PYTHONPATH": os.path.dirname(__file__)}
-    with loopback_site.running(tmp_path / "log") as port:
-        hosts = [host.address for host in loopback_site.hosts() if host.kind == "away"]
-        write_links(
-            tmp_path / "0.links.parquet", [f"http://{host}:{port}/{n}.html" for host in hosts for n in range(8)]
-        )
-        running = []
-        for number in range(PARTS):
-            command = [sys.executable, str(script), str(tmp_path), str(number)]
-            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment}
-            running.append(subprocess.Popen(command, **pipes))
-        for process in running:
-            assert process.stdout.readline() == "ready\n"
-        for process in running:
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        for process in running:
-            process.communicate()
-            assert process.returncode == 0
-    rows = rows_of(tmp_path)
-    assert {row["verdict"] for row in rows.values()} == {""}
-    part_of = {urls.host_of(url): row["archive"] for url, row in rows.items()}
-    asked = [request for request in loopback_site.requests(tmp_path / "log") if request.path.startswith("/away/")]
-    assert len(asked) == len(rows) == 8 * len(hosts)
-    for one, two in pairwise(asked):
-        assert two.time - one.time >= DELAY * 0.99
-    turns = [part_of[request.path.split("/")[2]] for request in asked]
-    assert sum(one != two for one, two in pairwise(turns)) > 3  # both were at it at once
-
-
-KILLED = """
-import sys, test_fetch
-if __name__ == "__main__":
-    test_fetch.run_stage(test_fetch.fetch_stage(sys.argv[1]))
-"""
-
-
-def test_a_killed_crawl_asks_for_no_finished_url_again(tmp_path):
-    log = tmp_path / "log"
-    script = tmp_path / "crawl.py"
-    script.write_text(KILLED)
-    environment = os.environ | {"PYTHONPATH": os.path.dirname(__file__)}
-    with loopback_site.running(log) as port:
-        stage = crawl_of(tmp_path, port)
-        finished = []  # (lines of the log, URLs that were in a journal then)
-        for _ in range(5):
-            command = [sys.executable, str(script), str(tmp_path)]
-            before = lines_of(stage)
-            with subprocess.Popen(command, env=environment) as process:
-                while process.poll() is None and lines_of(stage) < before + 80:
-                    time.sleep(0.01)
-                assert process.poll() is None, "the crawl ended before it could be killed"
-                process.send_signal(signal.SIGKILL)
-            finished.append((len(loopback_site.requests(log)), journalled(stage)))
-        run_stage(stage)
-        expected = {urls.canonicalize(target.url): target.verdict for target in loopback_site.targets(port)}
-    requests = loopback_site.requests(log)
-    for lines, done in finished:
-        later = {f"http://{request.host}:{port}{request.path}" for request in requests[lines:]}
-        assert len(done) >= 75
-        assert not later & done
-    assert {url: row["verdict"] for url, row in rows_of(tmp_path).items()} == expected
-    for url, row in rows_of(tmp_path).items():
-        if not row["verdict"]:
-            assert page_at(row).payload == site_page(url)
-
-
-def lines_of(stage):
-    """Lines of all journals. A finished part leaves its own there until the next part begins."""
-    paths = Path(stage.folder).glob(f"{PREFIX}*/{JOURNAL}")
-    return sum(path.read_bytes().count(b"\n") for path in paths)
-
-
-def journalled(stage):
-    """URLs that a journal has as finished, or that a finished part has."""
-    found = set()
-    blocks = [
-        block
-        for source in stage.shuffle.sources
-        for block in emit_blocks(stage.shuffle, frozenset(range(PARTS)), source)
-    ]
-    for part in stage.parts:
-        path = Path(stage.folder) / f"{PREFIX}{part.name}" / JOURNAL
-        if path.exists():
-            mine = [block for ordinal, block in blocks if ordinal == part.ordinal]
-            links = [source.inputs[0] for source in stage.shuffle.sources]
-            targets = fetch.targets_of(packed.gather(mine, fetch._RECORD), links)
-            lines = path.read_bytes().split(b"\n")[1:-1]
-            found |= {targets[json.loads(line)[0]].url for line in lines}
-    return found
-
-
-# The pieces.
-
-
-def test_the_frontier_takes_hosts_in_turn_and_gives_a_dead_one_up():
-    frontier = Frontier(per_host=1)
-    for row in range(BREAKER + 3):
-        frontier.add("dead", row)
-    frontier.add("live", 100)
-    assert frontier.take(0.0) == Turn("dead", 0)
-    assert frontier.take(0.0) == Turn("live", 100)
-    assert frontier.take(0.0) is None
-    assert frontier.next_at() is None
-    assert frontier.done(Turn("live", 100), 1.0, answered=True) == []
-    given_up = frontier.done(Turn("dead", 0), 1.0, answered=False)
-    for row in range(1, BREAKER):
-        assert given_up == []
-        assert frontier.take(row - 0.1) is None
-        assert frontier.next_at() == row
-        turn = frontier.take(float(row))
-        assert turn == Turn("dead", row)
-        given_up = frontier.done(turn, row + 1.0, answered=False)
-    assert given_up == [BREAKER, BREAKER + 1, BREAKER + 2]
-    assert (frontier.waiting, frontier.running) == (0, 0)
-
-
-def test_an_answer_makes_a_host_alive_again():
-    frontier = Frontier(per_host=1)
-    for row in range(2 * BREAKER):
-        frontier.add("host", row)
-    for row in range(2 * BREAKER):
-        turn = frontier.take(0.0)
-        assert frontier.done(turn, 0.0, answered=row == BREAKER - 1) == []
-
-
-def test_per_host_urls_run_side_by_side():
-    frontier = Frontier(per_host=2)
-    for row in range(3):
-        frontier.add("host", row)
-    assert [frontier.take(0.0) for _ in range(3)] == [Turn("host", 0), Turn("host", 1), None]
-    assert frontier.done(Turn("host", 0), 0.5, answered=True) == []
-    assert frontier.take(0.5) == Turn("host", 2)
-
-
-def entry_of(row, spool):
-    return Entry(row, 0, 200, "text/html", "", "", end=spool.size)
-
-
-@pytest.mark.parametrize("damage", ["none", "cut line", "garbage line", "records without a line", "lost bytes"])
-def test_a_spool_continues_after_its_last_whole_line(tmp_path, damage):
-    with Spool(str(tmp_path), "mine") as spool:
-        for row in range(3):
-            assert spool.append(b"x" * 10) == row * 10
-            spool.finish(entry_of(row, spool))
-        if damage == "records without a line":
-            spool.append(b"y" * 5)
-    kept = 3
-    journal, archive = tmp_path / JOURNAL, tmp_path / ARCHIVE
-    if damage == "cut line":
-        journal.write_bytes(journal.read_bytes()[:-5])
-        kept = 2
-    elif damage == "garbage line":
-        journal.write_bytes(journal.read_bytes() + b"[1,2]\n")
-    elif damage == "lost bytes":
-        archive.write_bytes(archive.read_bytes()[:25])
-        kept = 2
-    with Spool(str(tmp_path), "mine") as spool:
-        assert [entry.row for entry in spool.entries] == list(range(kept))
-        assert spool.size == archive.stat().st_size == 10 * kept
-        spool.append(b"z")
-        spool.finish(entry_of(9, spool))
-    with Spool(str(tmp_path), "mine") as spool:
-        assert [entry.row for entry in spool.entries] == [*range(kept), 9]
-
-
-def test_a_spool_of_another_stage_is_not_used(tmp_path):
-    with Spool(str(tmp_path), "mine") as spool:
-        spool.append(b"x")
-        spool.finish(entry_of(0, spool))
-    with Spool(str(tmp_path), "other") as spool:
-        assert (spool.entries, spool.size) == ([], 0)
-
-
-def test_a_published_archive_is_not_changed_by_a_crawl_that_goes_on(tmp_path):
-    final = tmp_path / "final"
-    for row in range(3):
-        with Spool(str(tmp_path / "spool"), "mine") as spool:
-            assert [entry.row for entry in spool.entries] == list(range(row))
-            spool.append(b"x" * 10)
-            spool.finish(entry_of(row, spool))
-            before = final.read_bytes() if row else b""
-            assert before == b"x" * 10 * row
-            with storage.publish(str(final)) as sink:
-                sink.take(str(spool.archive))
-    with Spool(str(tmp_path / "spool"), "other") as spool:  # begins anew
-        assert spool.size == 0
-    assert final.read_bytes() == b"x" * 30
 
 
 def test_a_url_adds_no_field_to_a_record():

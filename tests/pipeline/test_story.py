@@ -8,7 +8,7 @@ from functools import partial
 import loopback_site
 import pytest
 import webs
-from test_commoncrawl import FAST, Crawl
+from small_crawl import FAST, Crawl
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 

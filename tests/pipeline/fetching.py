@@ -1,0 +1,102 @@
+"""The stage `fetch` on links of the loopback site, without an engine. Worker processes and a benchmark import it."""
+
+from functools import partial
+from pathlib import Path
+
+import loopback_site
+
+from pipeline import fetch, storage, tabular, urls, warc
+from pipeline.fetch_settings import FetchSettings
+from pipeline.stage import Shuffle, Stage, complete, emit_blocks, numbered, receipts_of, run_shuffled_part
+from schemas import tables
+from schemas.records import Reason
+
+PARTS = 2
+DELAY = 0.1
+SETTINGS = FetchSettings(
+    contact="crawl@example.org",
+    delay=DELAY,
+    max_delay=5.0,
+    backoff=0.1,
+    connect_seconds=3.0,
+    read_seconds=3.0,
+    total_seconds=8.0,
+    ports=(),
+    years=1.0,
+    allow_private=True,
+)
+LOST = {Reason.SOFT_404, Reason.MODIFIED_LATER}  # pages that were got, and stored, but are no more what was linked to
+
+
+def write_links(path, found):
+    with storage.publish(str(path)) as sink:
+        writer = tabular.TableWriter(sink, tables.LINKS)
+        for url in found:
+            writer.add(urls.link_key(url), url, 3, 1_500_000_000, [])
+        writer.close()
+
+
+def fetch_stage(work, settings=SETTINGS, parts=PARTS):
+    """The stage as the recipe makes it, on the links tables in `work`."""
+    links = tuple(sorted(str(path) for path in Path(work).glob("*.links.parquet")))
+    stage = Stage(
+        name="fetch",
+        folder=str(Path(work) / "fetch"),
+        settings={},
+        inputs=links,
+        parts=numbered([()] * parts),
+        run=fetch.run,
+        unit="links",
+        shuffle=Shuffle(numbered([path] for path in links), partial(fetch.emit, parts), 0),
+    )
+    plan = fetch.Plan(settings, 2_000_000, links, stage.folder, stage.fingerprint)
+    return Stage(
+        **{name: getattr(stage, name) for name in stage.__dataclass_fields__} | {"run": partial(fetch.run, plan)}
+    )
+
+
+def run_part(stage, part):
+    """What an engine does with one part."""
+    blocks = [
+        block
+        for source in stage.shuffle.sources
+        for ordinal, block in emit_blocks(stage.shuffle, frozenset([part.ordinal]), source)
+    ]
+    run_shuffled_part(stage, (part.ordinal, blocks))
+
+
+def run_stage(stage):
+    """Without an engine: all parts that are not done, one after the other."""
+    done = receipts_of(stage)
+    for part in stage.parts:
+        if part.name not in done:
+            run_part(stage, part)
+    return complete(stage)
+
+
+def crawl_of(work, port):
+    """The stage on all links of the site, in two tables."""
+    found = [urls.canonicalize(target.url) for target in loopback_site.targets(port)]
+    Path(work).mkdir(parents=True, exist_ok=True)
+    for number in range(2):
+        write_links(Path(work) / f"{number:05d}.links.parquet", found[number::2])
+    return fetch_stage(work)
+
+
+def rows_of(work):
+    rows = {}
+    for path in sorted((work / "fetch").glob("*.captures.parquet")):
+        for row in tabular.read_columns(str(path)).to_pylist():
+            assert row["url"] not in rows
+            rows[row["url"]] = row | {"archive": str(path).replace(".captures.parquet", ".warc.gz")}
+    return rows
+
+
+def page_at(row):
+    with open(row["archive"], "rb") as stream:
+        return warc.read_page(stream, row["offset"], 10_000_000)
+
+
+def site_page(url):
+    host = {host.address: host for host in loopback_site.hosts()}[urls.host_of(url)]
+    return loopback_site.page_of(host, urls.path_of(url))
