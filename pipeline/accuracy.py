@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline import exchange, minhash, sketches, tabular
-from pipeline.groups import Groups
+from pipeline.groups import Groups, ids_of, parts_of
 from pipeline.settings import DedupSettings
 from pipeline.stage import Part, PartOutput
 from schemas import tables
@@ -104,11 +104,10 @@ def _documents(groups: Groups) -> U64:
     for ordinal, path in enumerate(groups.paths):
         row = 0
         for batch in tabular.batches(path, ["key"], _ROWS):
-            ids = np.arange(batch.num_rows, dtype=np.uint64) + np.uint64(ordinal << 32 | row)
-            row += batch.num_rows
             hashes = minhash.fmix64(np.frombuffer(b"".join(batch["key"].to_pylist()), "<u8").reshape(-1, 2)[:, 1])
-            best = np.concatenate([best, np.stack([hashes, ids], axis=1)])
+            best = np.concatenate([best, np.stack([hashes, ids_of(ordinal, row, batch.num_rows)], axis=1)])
             best = best[np.lexsort(best.T[::-1])[:_SAMPLE]]
+            row += batch.num_rows
     return best[:, 1]
 
 
@@ -164,7 +163,7 @@ def _read(groups: Groups, ids: U64) -> Mapping[int, _Read]:
     found: dict[int, _Read] = {}
     wanted = np.unique(ids)
     for ordinal, path in enumerate(groups.paths):
-        own = wanted[(wanted >> np.uint64(32)) == ordinal]
+        own = wanted[parts_of(wanted) == ordinal]
         numbers = iter(own.tolist())
         for table in tabular.rows_at(path, own & np.uint64(0xFFFFFFFF), ["url", "text"]):
             for url, text in zip(table["url"].to_pylist(), table["text"].to_pylist(), strict=True):

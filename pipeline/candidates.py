@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline import exchange, minhash, packed, tabular
-from pipeline.groups import Groups
+from pipeline.groups import Groups, ids_of
 from pipeline.stage import Part, PartOutput
 from schemas import tables
 
@@ -33,11 +33,10 @@ def emit(groups: Groups, source: Part, wanted: frozenset[int]) -> list[tuple[int
     for ordinal, path in groups[source.ordinal]:
         row = 0
         for batch in tabular.batches(path, ["signature", "text_hash"], _ROWS):
-            ids = np.arange(batch.num_rows, dtype=np.uint64) + np.uint64((ordinal << 32) + row)
-            row += batch.num_rows
-            records = np.empty(len(ids) * RECORDS_PER_DOCUMENT, _RECORD)
+            records = np.empty(batch.num_rows * RECORDS_PER_DOCUMENT, _RECORD)
             records["hash"] = _hashes(batch).reshape(-1)
-            records["id"] = np.repeat(ids, RECORDS_PER_DOCUMENT)
+            records["id"] = np.repeat(ids_of(ordinal, row, batch.num_rows), RECORDS_PER_DOCUMENT)
+            row += batch.num_rows
             found += packed.scatter(records, packed.part_of(records["hash"], groups.count), wanted)
     return found
 

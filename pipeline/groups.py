@@ -15,9 +15,19 @@ _DOCUMENTS = 10_000  # in a group, about: its sketches take 160 MB at the very m
 U64 = npt.NDArray[np.uint64]
 
 
+def ids_of(part: int, first: int, count: int) -> U64:
+    """The ids of so many documents of a part from row `first` on: ordinal of the part << 32 | row, so in key order."""
+    return np.arange(first, first + count, dtype=np.uint64) + np.uint64(part << 32)
+
+
+def parts_of(ids: U64) -> npt.NDArray[np.int64]:
+    """Ordinals of the documents parts that have these documents."""
+    return (ids >> np.uint64(32)).astype(np.int64)
+
+
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Runs of documents parts. A document's id is the ordinal of its part << 32 | its row: ids are in key order."""
+    """Runs of documents parts."""
 
     paths: tuple[str, ...]  # of all documents parts
     documents: int  # in all of them
@@ -44,5 +54,4 @@ class Groups:
     def of(self, ids: U64) -> npt.NDArray[np.int64]:
         """Ordinal of the group of each document."""
         starts = np.array([self._start(ordinal) for ordinal in range(self.count)])
-        parts = (ids >> np.uint64(32)).astype(np.int64)
-        return np.searchsorted(starts, parts, side="right") - 1
+        return np.searchsorted(starts, parts_of(ids), side="right") - 1

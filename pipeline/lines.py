@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline import domains, exchange, minhash, packed, tabular
-from pipeline.groups import Groups
+from pipeline.groups import Groups, ids_of, parts_of
 from pipeline.settings import DedupSettings
 from pipeline.stage import Part, PartOutput
 
@@ -71,22 +71,17 @@ def fingerprints(domain: str, text: str, least: int) -> list[int | None]:
 def send(plan: Plan, groups: Groups, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
     """Stage `lines`: the hashes of the lines of this group's documents, each once for a document."""
     del blocks
+    least = plan.settings.paragraph_characters
     with exchange.publish(output, part, _LINES, plan.ranges) as lines:
         for ordinal, path in groups[part.ordinal]:
             row = 0
             for batch in tabular.batches(path, ["url", "text"]):
                 urls, texts = (column.to_pylist() for column in batch.columns)
                 found = [
-                    {
-                        hash
-                        for hash in fingerprints(domain, text, plan.settings.paragraph_characters)
-                        if hash is not None
-                    }
+                    {hash for hash in fingerprints(domain, text, least) if hash is not None}
                     for domain, text in zip(map(domains.registered, urls), texts, strict=True)
                 ]
-                ids = np.repeat(
-                    np.arange(row, row + len(found), dtype=np.uint64) + np.uint64(ordinal << 32), [*map(len, found)]
-                )
+                ids = np.repeat(ids_of(ordinal, row, len(found)), [*map(len, found)])
                 hashes = np.fromiter((hash for own in found for hash in sorted(own)), np.uint64, len(ids))
                 lines.add(pa.table({"hash": hashes, "id": ids}, _LINES), packed.part_of(hashes, plan.ranges))
                 row += len(found)
@@ -112,7 +107,7 @@ def find(plan: Plan, part: Part, output: PartOutput, blocks: Sequence[bytes]) ->
         for start in range(0, len(ids), _ROWS):
             cut = slice(start, start + _ROWS)
             rows = {"id": ids[cut], "hash": hashes[cut], "documents": counts[cut], "kept": kept[cut]}
-            found.add(pa.table(rows, REPEATS), (ids[cut] >> np.uint64(32)).astype(np.int64))
+            found.add(pa.table(rows, REPEATS), parts_of(ids[cut]))
 
 
 def repeats(hashes: U64, ids: U64, least: int) -> tuple[U64, U64, npt.NDArray[np.int64], npt.NDArray[np.bool_]]:

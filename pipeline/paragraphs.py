@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import domains, exchange, guards, lines, storage, tabular
-from pipeline.groups import Groups
+from pipeline.groups import Groups, ids_of
 from pipeline.judge import judge
 from pipeline.settings import CorpusSettings, ExtractSettings
 from pipeline.stage import Part, PartOutput, Stage, numbered, paths_of
@@ -129,8 +129,8 @@ def rewrite(settings: CorpusSettings, documents: int, part: Part, output: PartOu
         for batch in tabular.batches(path):
             order: list[int] = []  # rows of the batch, then of `changed`
             changed: list[dict[str, Any]] = []
-            ids = np.arange(output.taken, output.taken + batch.num_rows + 1, dtype=np.uint64)
-            bounds = np.searchsorted(marks["id"].to_numpy(), ids + np.uint64(part.ordinal << 32)).tolist()
+            ids = ids_of(part.ordinal, output.taken, batch.num_rows + 1)
+            bounds = np.searchsorted(marks["id"].to_numpy(), ids).tolist()
             for at, (start, end) in enumerate(pairwise(bounds)):
                 if start == end:
                     order.append(at)
