@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 MINIWEB = Path(__file__).resolve().parents[2] / "examples" / "miniweb"
 ARCHIVES = sorted(map(str, MINIWEB.glob("*.warc.gz")))
@@ -31,10 +32,16 @@ def table(work, pattern):
     return [row for path in sorted(work.glob(pattern)) for row in pq.read_table(path).to_pylist()]
 
 
-def test_each_page_has_the_verdict_that_the_build_gave_it(miniweb_build):
+@pytest.fixture(scope="module")
+def answers():
+    """The lines on all archives."""
     done = extract(*ARCHIVES, "--workers", 2)
     assert (done.returncode, done.stderr) == (0, b"")
-    found = {(line["file"], line["offset"]): line for line in lines(done)}
+    return lines(done)
+
+
+def test_each_page_has_the_verdict_that_the_build_gave_it(answers, miniweb_build):
+    found = {(line["file"], line["offset"]): line for line in answers}
     pages = {row["key"]: row for row in table(miniweb_build, "pages/*.pages.parquet")}
     assert len(pages) > 100
 
@@ -58,7 +65,7 @@ def test_each_page_has_the_verdict_that_the_build_gave_it(miniweb_build):
     assert {line["reason"] for line in found.values() if "reason" in line} >= {"not_english", "not_a_response"}
 
 
-def test_captures_that_are_no_pages_have_the_reason_that_the_build_gave_them(miniweb_build):
+def test_captures_that_are_no_pages_have_the_reason_that_the_build_gave_them(answers, miniweb_build):
     captures = {
         (archive, row["offset"]): row["verdict"]
         for number, archive in enumerate(ARCHIVES)
@@ -66,7 +73,6 @@ def test_captures_that_are_no_pages_have_the_reason_that_the_build_gave_them(min
         if row["verdict"]
     }
     rejected = sorted(row["detail"] for row in table(miniweb_build, "captures/*.rejected.parquet"))
-    answers = lines(extract(*ARCHIVES, "--no-text"))
     mine = {(line["file"], line["offset"]): line.get("reason") for line in answers}
     assert captures
     assert {place: mine[place] for place in captures} == captures
@@ -84,12 +90,13 @@ def test_order_and_bytes_do_not_depend_on_the_workers():
 def test_settings_are_those_of_the_build(tmp_path):
     page = tmp_path / "page.html"
     page.write_bytes(b"<html><body><article><p>" + b"The cat sat on the mat and looked at me. " * 5)
-    [short] = lines(extract(page))
+    [short] = lines(extract(page, "--workers", 1))
     assert (short["reason"], short["offset"], short["url"]) == ("too_short", None, "")
-    [kept] = lines(extract(page, "--extract.min-tokens", 10, "--url", "HTTP://EXAMPLE.com/b/../a", "--no-text"))
+    flags = ("--extract.min-tokens", 10, "--url", "HTTP://EXAMPLE.com/b/../a", "--no-text", "--workers", 1)
+    [kept] = lines(extract(page, *flags))
     assert (kept["decision"], kept["url"], kept["tokens"]) == ("document", "http://example.com/a", 55)
     assert "text" not in kept
-    [large] = lines(extract(page, "--extract.max-page-bytes", 100))
+    [large] = lines(extract(page, "--extract.max-page-bytes", 100, "--workers", 1))
     assert (large["reason"], large["detail"]) == ("page_too_large", "over 100 bytes")
 
 

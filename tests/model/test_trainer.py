@@ -252,13 +252,6 @@ class Command:
         assert self.start().wait(120) == 0
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(counting_corpus, tmp_path_factory):
-    command = Command(counting_corpus, tmp_path_factory.mktemp("uninterrupted") / "run")
-    command.finish()
-    return command.run
-
-
 def weights(run: Path) -> dict[str, torch.Tensor]:
     return checkpoint.load_model(checkpoint.latest(run), torch.device("cpu")).state_dict()
 
@@ -269,24 +262,20 @@ def assert_equal_runs(run: Path, other: Path):
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-def test_a_killed_run_ends_bit_for_bit_the_same(uninterrupted, counting_corpus, tmp_path):
-    command = Command(counting_corpus, tmp_path / "run")
-    step = random.randrange(1, Command.STEPS - 10)
-    print(f"kill at {step}")  # pytest shows it when the test fails
-    # A test that is held up may look when the run is over: then there is nothing to kill, and nothing to repeat.
-    assert command.stop_at(step, signal.SIGKILL) in (-signal.SIGKILL, 0)
-    saving = f"checkpoint-*.tmp-*/{checkpoint.MODEL}"
-    assert command.stop_when(lambda: any(command.run.glob(saving)), signal.SIGKILL) in (-signal.SIGKILL, 0)
-    command.finish()
-    assert_equal_runs(command.run, uninterrupted)
-
-
-def test_a_signal_saves_and_leaves(uninterrupted, counting_corpus, tmp_path):
+def test_a_run_that_is_stopped_and_killed_ends_bit_for_bit_the_same(counting_corpus, tmp_path):
     command = Command(counting_corpus, tmp_path / "run")
     for number, after in ((signal.SIGTERM, 1), (signal.SIGINT, 15)):
         assert command.stop_at(after, number) == 128 + number
         step = checkpoint.latest(command.run).state.step
         assert after <= step < Command.STEPS
         assert log_of(command.run)[-1]["step"] == step
+    step = random.randrange(16, Command.STEPS - 10)
+    print(f"kill at {step}")  # pytest shows it when the test fails
+    # A test that is held up may look when the run is over: then there is nothing to kill, and nothing to repeat.
+    assert command.stop_at(step, signal.SIGKILL) in (-signal.SIGKILL, 0)
+    saving = f"checkpoint-*.tmp-*/{checkpoint.MODEL}"
+    assert command.stop_when(lambda: any(command.run.glob(saving)), signal.SIGKILL) in (-signal.SIGKILL, 0)
     command.finish()
-    assert_equal_runs(command.run, uninterrupted)
+    uninterrupted = Command(counting_corpus, tmp_path / "uninterrupted")
+    uninterrupted.finish()
+    assert_equal_runs(command.run, uninterrupted.run)
