@@ -182,8 +182,7 @@ def _choose(part: Part, parts: int, output: PartOutput) -> list[_Found]:
     """The links of this part that have matches, in order of their keys."""
     links = tabular.read_columns(part.inputs[0], ["key", "created_utc"])
     created = dict(zip(links["key"].to_pylist(), links["created_utc"].to_pylist(), strict=True))
-    batches = list(exchange.read(part.inputs[1:], part.ordinal, parts))
-    matches = pa.Table.from_batches(batches, MATCHES).sort_by("key")
+    matches = exchange.read_table(part.inputs[1:], part.ordinal, parts, MATCHES).sort_by("key")
     output.taken = output.passed = matches.num_rows
     found: list[_Found] = []
     for key, group in groupby(_rows(matches), key=lambda row: row.key):

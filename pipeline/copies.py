@@ -141,9 +141,8 @@ def keep_order(
 
 def _gathered(part: Part, groups: Groups, columns: Sequence[str]) -> pa.Table:
     """These columns of all rows for this part."""
-    batches = list(exchange.read(part.inputs, part.ordinal, groups.count, columns))
     schema = pa.schema([field for field in _MEMBER if field.name in columns])
-    return pa.Table.from_batches(batches, schema).combine_chunks()
+    return exchange.read_table(part.inputs, part.ordinal, groups.count, schema, columns).combine_chunks()
 
 
 def _similarities(

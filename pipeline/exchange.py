@@ -85,3 +85,10 @@ def read(paths: Sequence[str], ordinal: int, parts: int, columns: Sequence[str] 
                     batch = reader.get_batch(number)
                     if batch.num_rows:
                         yield batch
+
+
+def read_table(
+    paths: Sequence[str], ordinal: int, parts: int, schema: pa.Schema, columns: Sequence[str] = ()
+) -> pa.Table:
+    """The same in memory. `schema` is that of the columns which are read."""
+    return pa.Table.from_batches(read(paths, ordinal, parts, columns), schema)

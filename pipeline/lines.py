@@ -96,8 +96,7 @@ def find(plan: Plan, part: Part, output: PartOutput, blocks: Sequence[bytes]) ->
     Takes about 90 bytes of memory for each line of the range, whether they are different or all the same.
     """
     del blocks
-    batches = list(exchange.read(part.inputs, part.ordinal, plan.ranges))
-    table = pa.Table.from_batches(batches, _LINES)
+    table = exchange.read_table(part.inputs, part.ordinal, plan.ranges, _LINES)
     hashes, ids, counts, kept = repeats(table["hash"].to_numpy(), table["id"].to_numpy(), plan.settings.paragraphs)
     output.taken = output.passed = table.num_rows
     output.rows = len(ids)

@@ -124,7 +124,7 @@ def rewrite(settings: CorpusSettings, documents: int, part: Part, output: PartOu
     """
     del blocks
     path, *found = part.inputs
-    marks = pa.Table.from_batches(list(exchange.read(found, part.ordinal, documents)), lines.REPEATS).sort_by("id")
+    marks = exchange.read_table(found, part.ordinal, documents, lines.REPEATS).sort_by("id")
     with output.table("documents", tables.DOCUMENTS) as table, output.table("lines", tables.REPEATED_LINES) as shown:
         for batch in tabular.batches(path):
             order: list[int] = []  # rows of the batch, then of `changed`

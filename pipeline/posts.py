@@ -66,8 +66,7 @@ def _records(stream: BinaryIO, path: str, settings: LinkSettings, output: PartOu
 def merge(settings: LinkSettings, parts: int, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
     """Stage `links`: all posts of one hash range to its links, in order of the keys. Inputs: the files of posts."""
     del blocks
-    batches = list(exchange.read(part.inputs, part.ordinal, parts))
-    posts = pa.Table.from_batches(batches, tables.POSTS).sort_by("key")
+    posts = exchange.read_table(part.inputs, part.ordinal, parts, tables.POSTS).sort_by("key")
     output.taken = posts.num_rows
     with output.table("links", tables.LINKS) as table:
         for _, group in groupby(_rows(posts), key=lambda row: row[0]):

@@ -69,8 +69,7 @@ def _offers(
 
 
 def _edges(part: Part, groups: Groups) -> tuple[U64, U64]:
-    batches = list(exchange.read(part.inputs, part.ordinal, groups.count))
-    table = pa.Table.from_batches(batches, tables.EDGES)
+    table = exchange.read_table(part.inputs, part.ordinal, groups.count, tables.EDGES)
     return table["a"].to_numpy(), table["b"].to_numpy()
 
 
