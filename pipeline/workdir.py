@@ -15,7 +15,7 @@ _T = TypeVar("_T")
 
 def finished(work: str, stage: str) -> StageManifest | None:
     """The manifest of this stage; None where it is not finished. Raises ManifestError for a damaged one."""
-    return _read(storage.join(work, stage, MANIFEST), StageManifest.from_json)
+    return _read(storage.join(work, stage, MANIFEST), StageManifest.from_json, ". Run the build again")
 
 
 def read_claim(work: str) -> dict[str, Any] | None:
@@ -23,13 +23,13 @@ def read_claim(work: str) -> dict[str, Any] | None:
     return _read(storage.join(work, CLAIM), read_object)
 
 
-def _read(path: str, parse: Callable[[bytes], _T]) -> _T | None:
+def _read(path: str, parse: Callable[[bytes], _T], advice: str = "") -> _T | None:
     if not storage.exists(path):
         return None
     try:
         return parse(storage.read_bytes(path))
     except ManifestError as error:
-        raise ManifestError(f"{path}: {error}") from error
+        raise ManifestError(f"{path}: {error}{advice}") from error
 
 
 def claim(work: str, mine: dict[str, Any], kind: str, flag: str) -> None:
@@ -39,7 +39,7 @@ def claim(work: str, mine: dict[str, Any], kind: str, flag: str) -> None:
         work: the folder.
         mine: all that decides what will be in it, ready for JSON.
         kind: what it may belong to, for people.
-        flag: of the command, that gives the folder.
+        flag: what gives the folder on the command line.
 
     Raises:
         ValueError: it belongs to another one, or its claim is damaged.
