@@ -9,6 +9,7 @@ from functools import partial
 import loopback_site
 import numpy as np
 import pytest
+import webs
 import xxhash
 from fastwarc.warc import ArchiveIterator as FastIterator
 from fetching import (
@@ -24,9 +25,12 @@ from fetching import (
     site_page,
     write_links,
 )
+from inline import run_here
 from warcio.archiveiterator import ArchiveIterator
 
 from pipeline import domains, fetch, packed, pages, urls, warc, warc_writer
+from pipeline.corpus import build_corpus
+from pipeline.inputs import Inputs
 from pipeline.outcome import Outcome
 from pipeline.settings import ExtractSettings
 from pipeline.spool import PREFIX, Spool, sweep
@@ -203,12 +207,6 @@ def test_equal_links_give_equal_parts(tmp_path):
 
 
 def test_a_build_fetches_its_pages_and_continues_without_asking_again(tmp_path):
-    import webs
-
-    from pipeline.corpus import build_corpus
-    from pipeline.inputs import Inputs
-    from pipeline.parts import run_stage as run_on_beam  # Beam, which the killed crawls need not import
-
     log = tmp_path / "log"
     kinds = ("good", "moved", "missing", "robots", "closed")
     settings = replace(webs.SETTINGS, extract=ExtractSettings(min_tokens=8, language_probability=0.0))
@@ -217,9 +215,7 @@ def test_a_build_fetches_its_pages_and_continues_without_asking_again(tmp_path):
         chosen = [*chosen[:30], *(target for target in chosen if target.kind != "good")]
         (tmp_path / "urls.txt").write_text("".join(f"{target.url}\n" for target in chosen))
         inputs = Inputs.find([str(tmp_path / "urls.txt")], [], SETTINGS)
-        make = partial(
-            build_corpus, settings, inputs, str(tmp_path / "work"), partial(run_on_beam, flags=(), workers=2)
-        )
+        make = partial(build_corpus, settings, inputs, str(tmp_path / "work"), run_here)
         manifest = make()
         asked = len(loopback_site.requests(log))
         (tmp_path / "work" / "pages" / "manifest.json").unlink()
