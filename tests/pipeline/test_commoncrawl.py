@@ -281,9 +281,9 @@ def test_a_cache_spares_the_server_every_second_question(world, tmp_path):
     assert bytes_of(tmp_path / "one") == bytes_of(tmp_path / "two") == bytes_of(folder / "work")
 
 
-def build(work, posts, archives, crawl, workers=2):
+def build(work, posts, archives, crawl, run=partial(run_stage, flags=(), workers=2)):  # noqa: B008  pure
     inputs = Inputs.find([str(posts)], [str(path) for path in archives], None, crawl)
-    return build_corpus(webs.SETTINGS, inputs, str(work), partial(run_stage, flags=(), workers=workers))
+    return build_corpus(webs.SETTINGS, inputs, str(work), run)
 
 
 def pages_of(work):
@@ -368,8 +368,10 @@ def test_common_crawl_as_a_fallback_for_what_the_archives_lack(world, tmp_path):
     with serve(folder / "crawl") as server:
         names = tuple(f"{server.prefix}index/part-{n:05d}.gz.parquet" for n in range(2))
         settings = CommonCrawlSettings(index=names, prefix=server.prefix, only_when="missing", **FAST)
-        build(tmp_path / "both", tmp_path / "posts" / "*", [own], settings)
-    build(tmp_path / "own", tmp_path / "posts" / "*", [own], None)
+        with pytest.raises(InterruptedError):
+            build(tmp_path / "both", tmp_path / "posts" / "*", [own], settings, run_until("documents"))
+    with pytest.raises(InterruptedError):
+        build(tmp_path / "own", tmp_path / "posts" / "*", [own], None, run_until("documents"))
     both, alone = pages_of(tmp_path / "both"), pages_of(tmp_path / "own")
     assert {key: page for key, page in both.items() if page["archive"] == str(own)} == alone
     assert alone
