@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline import components, packed, stars, storage, tabular
+from pipeline import components, groups, packed, stars, storage, tabular
 from pipeline.stage import Part, PartOutput, Shuffle, Stage, StageError, numbered
 from schemas import tables
 from schemas.manifest import StageManifest
@@ -127,7 +127,7 @@ def label_all(documents: int, part: Part, output: PartOutput, blocks: Sequence[b
 
 
 def _owners(ids: U64, documents: int) -> npt.NDArray[np.int64]:
-    owners = (ids >> np.uint64(32)).astype(np.int64)
+    owners = groups.parts_of(ids)
     if len(owners) and owners.max() >= documents:
         raise StageError(f"stage {STAGE}: an edge names a document of part {owners.max()} of {documents}")
     return owners
