@@ -187,7 +187,7 @@ def test_failures(name):
     outcome, server = fetch({"/": reply})
     assert outcome.reason is reason, outcome.detail
     assert detail in outcome.detail
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 30
     assert server.paths() == ["/robots.txt", "/"]
     assert len(outcome.payload) <= 200_000
 

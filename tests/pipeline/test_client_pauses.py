@@ -1,7 +1,6 @@
 """How often and how soon a host is asked: repetitions, pauses, many URLs at once, the rate."""
 
 import asyncio
-import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import pairwise
@@ -88,17 +87,16 @@ def test_no_host_is_asked_faster_than_its_pause():
         ):
             # One host by its name, whatever the port, like a crawler's other host by another name.
             urls = [one.url(f"/{n}") for n in range(5)] + [two.url(f"/{n}", "localhost") for n in range(5)]
-            begun = time.monotonic()
             outcomes = await asyncio.gather(*map(client.fetch, urls))
             assert [outcome.reason for outcome in outcomes] == [None] * 10
-            return one, two, time.monotonic() - begun
+            return one, two
 
-    one, two, seconds = asyncio.run(run(delay=0.1))
+    one, two = asyncio.run(run(delay=0.1))
     assert (len(one.log), len(two.log)) == (7, 7)
     assert min(gaps(one) + gaps(two)) >= 0.099
     assert one.most == two.most == 1
-    assert seconds < 1.2  # both at a time
-    one, two, _ = asyncio.run(run(delay=0.01, slow=1))
+    assert max(one.log[0][0], two.log[0][0]) < min(one.log[-1][0], two.log[-1][0])  # both at a time
+    one, two = asyncio.run(run(delay=0.01, slow=1))
     assert min(gaps(one)[1:] + gaps(two)[1:]) >= 0.199
 
 
@@ -130,8 +128,7 @@ def test_a_cancelled_fetch_frees_its_place():
     assert asyncio.run(run()).reason is None
 
 
-def test_rate(record_property):
-    """Pages a second of one process, the server's share included; a floor that tells a stall from a slow machine."""
+def test_hundreds_at_once_from_one_host():
     count = 600
     body = HTML + b"<p>words</p>" * 5000
 
@@ -141,11 +138,6 @@ def test_rate(record_property):
             **(BASE | {"per_host": 200, "connect_seconds": 20.0, "read_seconds": 20.0, "total_seconds": 60.0})
         )
         async with serve(pages) as server, Client(settings) as client:
-            begun = time.monotonic()
-            outcomes = await asyncio.gather(*(client.fetch(server.url(path)) for path in pages))
-            return outcomes, time.monotonic() - begun
+            return await asyncio.gather(*(client.fetch(server.url(path)) for path in pages))
 
-    outcomes, seconds = uvloop.run(run())
-    assert {outcome.reason for outcome in outcomes} == {None}
-    record_property("pages_per_second", count / seconds)
-    assert count / seconds > 50
+    assert {outcome.reason for outcome in uvloop.run(run())} == {None}

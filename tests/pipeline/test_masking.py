@@ -99,7 +99,7 @@ def test_cost_is_linear_in_hostile_texts(unit, end):
     text = unit * (1_000_000 // len(unit)) + end
     began = time.process_time()
     masking.mask(text)
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 15  # hours, if it were not
 
 
 @pytest.mark.parametrize("on", [True, False])

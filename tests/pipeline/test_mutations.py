@@ -99,4 +99,4 @@ def test_a_stuck_page_delays_its_part_by_its_budget_only():
         waited = time.monotonic() - start
     assert before == after == expected
     assert documents.verdict(failed).reason == "extract_timeout"
-    assert waited < 15  # 1 s of CPU time and a new child, on a machine shared with others
+    assert waited < 60  # 1 s of CPU time and a new child, on a machine shared with others

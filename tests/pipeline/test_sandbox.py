@@ -49,7 +49,7 @@ def test_the_budget_counts_cpu_time_not_wall_time(sandbox):
     assert list(sandbox.run([b"sleep 1.2"])) == [b"SLEEP 1.2"]
     start = time.monotonic()
     assert reasons(sandbox, [b"spin"]) == [Reason.EXTRACT_TIMEOUT]
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 60
 
 
 def test_memory_under_the_limit_is_granted(sandbox):

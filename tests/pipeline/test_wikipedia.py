@@ -196,4 +196,4 @@ def test_time_is_linear_in_hostile_markup(piece):
     html = "Wikipedia: action=edit " + piece * (1_000_000 // len(piece))
     started = time.process_time()
     copied(html, html)
-    assert time.process_time() - started < 1.5
+    assert time.process_time() - started < 15  # hours, if it were not
