@@ -48,7 +48,7 @@ def choose_loss_chunk(settings: TrainSettings, device: torch.device) -> int:
         return settings.loss_chunk
     if settings.compile:
         return 0  # the compiler fuses softmax and loss, so the logits are written once, in the forward type
-    return 512 if device.type == "cpu" else 8192
+    return 256 if device.type == "cpu" else 8192
 
 
 def prepare_arithmetic(device: torch.device, dtype: torch.dtype, before: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 Logits of 50,257 tokens are what a small GPT-2 spends its memory and, on a CPU, most of its time on. A chunk's softmax
 is all that its share of the gradient needs, so both products of the backward pass follow at once, while the chunk is in
-the cache; nothing is computed twice. On two CPU cores, 1,024 tokens of width 128: 0.75 s of CPU time in chunks of 512
-against 1.12 s with F.cross_entropy.
+the cache; nothing is computed twice. On two CPU cores, 1,024 tokens of width 128: 0.57 s of CPU time in chunks of 256
+against 0.93 s with F.cross_entropy.
 
 Shape suffixes: N tokens, C width, V vocabulary, P vocabulary padded.
 Source: the idea of Liger-Kernel's fused_linear_cross_entropy (arXiv 2410.10989, section 3.2), without its kernels.
@@ -44,13 +44,16 @@ class _ChunkedLoss(torch.autograd.Function):
         grad_PC = torch.zeros_like(weight_PC) if keep else None
         with torch.autocast(x_NC.device.type, enabled=False):
             weight_VC = weight_PC[:n_vocab].to(dtype)
-            # One buffer for all chunks: memory this large is fresh, zeroed pages each time it is asked for.
-            buffer_NV = weight_VC.new_empty(min(chunk, x_NC.shape[0]), n_vocab)
+            # The same memory for all chunks: it is large, and new memory costs more than what is done in it.
+            logits_buffer_NV = weight_VC.new_empty(min(chunk, x_NC.shape[0]), n_vocab)
+            chances_buffer_NV = torch.empty_like(logits_buffer_NV, dtype=torch.float32)
             for first in range(0, x_NC.shape[0], chunk):
                 part_NC = x_NC[first : first + chunk].to(dtype)
                 column_N1 = targets_N[first : first + chunk, None]
-                logits_NV = torch.mm(part_NC, weight_VC.t(), out=buffer_NV[: part_NC.shape[0]])
-                log_chances_NV = torch.log_softmax(logits_NV, dim=1, dtype=torch.float32)
+                logits_NV = torch.mm(part_NC, weight_VC.t(), out=logits_buffer_NV[: part_NC.shape[0]])
+                log_chances_NV = torch.log_softmax(
+                    logits_NV, dim=1, dtype=torch.float32, out=chances_buffer_NV[: part_NC.shape[0]]
+                )
                 total -= log_chances_NV.gather(1, column_N1).sum()
                 if grad_NC is not None and grad_PC is not None:
                     # The gradient of the logits: what the softmax says, less 1 for the token that came.

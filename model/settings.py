@@ -90,7 +90,7 @@ class TrainSettings:
     attention: Literal["auto", "flash", "cudnn", "efficient", "math"] = "auto"
     """Attention kernels on cuda. auto measures those that agree with math and takes the fastest."""
     loss_chunk: int = 0
-    """Tokens whose logits are in memory at once; 0 chooses: 512 on cpu, all with compile, 8,192 elsewhere."""
+    """Tokens whose logits are in memory at once; 0 chooses: 256 on cpu, all with compile, 8,192 elsewhere."""
     recompute: bool = False
     """Keep no activations of a block but its input, and compute them again: a third more work, far less memory."""
     parallel: Literal["ddp", "fsdp"] = "ddp"
