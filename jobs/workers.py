@@ -16,7 +16,7 @@ class WorkersConfig:
 
     port: int = 50000
     """Port to listen at, the number in the build's `--environment_config=localhost:50000`."""
-    host: str = "localhost"
+    host: str = "127.0.0.1"
     """Name or address to listen at; 0.0.0.0 for all of this machine's."""
 
     def __post_init__(self) -> None:

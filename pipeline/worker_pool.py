@@ -19,8 +19,12 @@ from pipeline.pool import child_context, end_with_parent
 _LOG: Final = logging.getLogger(__name__)
 _HARNESS: Final = "apache_beam.runners.worker.sdk_worker"
 _END: Final = 10  # seconds from SIGTERM to SIGKILL
-# A runner's client may ping as often as it likes (worker_pool_main has the same).
-_OPTIONS: Final = (("grpc.http2.max_pings_without_data", 0), ("grpc.http2.max_ping_strikes", 0))
+_OPTIONS: Final = (
+    # A runner's client may ping as often as it likes (worker_pool_main has the same).
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.so_reuseport", 0),  # else a second pool would take every other request for the first
+)
 
 
 class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):

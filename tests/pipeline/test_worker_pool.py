@@ -92,3 +92,9 @@ def test_a_port_that_is_taken_is_an_error():
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=f"can't listen at 127.0.0.1:{port}"):
             serve(f"127.0.0.1:{port}")
+    _, server, port = serve("127.0.0.1:0")
+    try:
+        with pytest.raises(OSError, match=f"can't listen at 127.0.0.1:{port}"):
+            serve(f"127.0.0.1:{port}")  # of another pool
+    finally:
+        server.stop(grace=None).wait()
