@@ -17,9 +17,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
 
     def build() -> int:
-        from pipeline.engine import (
-            known_flags,
-        )  # imports Beam, which worker processes that run this file have no use for
+        # It imports Beam, which worker processes that run this file have no use for.
+        from pipeline.engine import known_flags
 
         own, beam = separate(args, spellings(BuildConfig), known_flags())
         return cli.run_job("build", [*own, "--", *beam], prog="beam_runner.py")

@@ -85,7 +85,7 @@ def _posts(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> S
 
 def _links(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> Stage:
     """Each hash range of URLs: the posts of one URL merge, and their score decides."""
-    sources = _paths(work, done, "posts", ".posts.arrow")
+    sources = paths_of(work, done["posts"], ".posts.arrow")
     return Stage(
         name="links",
         folder=storage.join(work, "links"),
@@ -109,7 +109,7 @@ def _fetch(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> S
         return None
     from pipeline import fetch  # imports an HTTP client, which takes a moment
 
-    links = _paths(work, done, "links", ".links.parquet")
+    links = paths_of(work, done["links"], ".links.parquet")
     parts = max(1, settings.parts // _LINKS_PARTS_PER_FETCH)
     plan = fetch.Plan(inputs.fetch, settings.extract.max_page_bytes, tuple(links), storage.join(work, "fetch"), "")
     stage = Stage(
@@ -155,7 +155,7 @@ def _index(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> S
         inputs.crawl_index,
         work,
         done["links"],
-        others=[path for other in others for path in _paths(work, done, other.stage, ".captures.parquet")],
+        others=[path for other in others for path in paths_of(work, done[other.stage], ".captures.parquet")],
         others_digest=" ".join(other.digest() for other in others),
     )
 
@@ -171,14 +171,14 @@ def _commoncrawl(settings: CorpusSettings, inputs: Inputs, work: str, done: Done
 def _pages(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> Stage:
     """Links meet captures by link key; the capture nearest to the first post becomes the page."""
     sources = [done[name] for name in ("fetch", "captures", "commoncrawl") if name in done]
-    tables = [path for source in sources for path in _paths(work, done, source.stage, ".captures.parquet")]
+    tables = [path for source in sources for path in paths_of(work, done[source.stage], ".captures.parquet")]
     archives = [
         path
         for source in sources
         for path in (
             [found.path for found in inputs.archives]
             if source.stage == "captures"
-            else _paths(work, done, source.stage, ".warc.gz")
+            else paths_of(work, done[source.stage], ".warc.gz")
         )
     ]
     captures = sum(source.tally.rows for source in sources)
@@ -187,7 +187,7 @@ def _pages(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> S
         folder=storage.join(work, "pages"),
         settings={},
         inputs=[done["links"].digest(), *(source.digest() for source in sources)],
-        parts=numbered([path] for path in _paths(work, done, "links", ".links.parquet")),
+        parts=numbered([path] for path in paths_of(work, done["links"], ".links.parquet")),
         run=partial(pages.choose, archives),
         unit="links",
         shuffle=Shuffle(
@@ -226,7 +226,7 @@ def _text_documents(settings: CorpusSettings, inputs: Inputs, work: str, done: D
         folder=storage.join(work, "documents"),
         settings=asdict(settings.extract),
         inputs=[done["texts"].digest()],
-        parts=numbered([_paths(work, done, "texts", ".texts.arrow")] * settings.parts),
+        parts=numbered([paths_of(work, done["texts"], ".texts.arrow")] * settings.parts),
         run=partial(text_documents.run, settings.extract, plan),
         unit="texts",
         expects={"taken": done["texts"].tally.rows},
@@ -255,8 +255,8 @@ def _shards(settings: CorpusSettings, work: str, done: Done) -> Stage:
     plans = [
         shards.plan(split, counts[f"{split}_tokens"], settings.parts, settings.shards) for split in ("train", "val")
     ]
-    texts = _paths(work, done, _final(done).stage, ".documents.parquet")
-    decisions = _paths(work, done, "clusters", ".decisions.parquet")
+    texts = paths_of(work, done[_final(done).stage], ".documents.parquet")
+    decisions = paths_of(work, done["clusters"], ".decisions.parquet")
     return Stage(
         name=shards.STAGE,
         folder=storage.join(work, shards.STAGE),
@@ -271,10 +271,6 @@ def _shards(settings: CorpusSettings, work: str, done: Done) -> Stage:
 
 
 _SHARD_COUNTS = ("train_documents", "train_tokens", "val_documents", "val_tokens")
-
-
-def _paths(work: str, done: Done, stage: str, ending: str) -> list[str]:
-    return paths_of(work, done[stage], ending)
 
 
 FLOW = ("posts", "links", "pages", "documents", "clusters", "shards")  # the stages that a link passes, in order

@@ -20,10 +20,6 @@ from schemas.manifest import CorpusManifest
 pytestmark = pytest.mark.usefixtures("hurry")
 
 
-def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.rglob("*.parquet")}
-
-
 @pytest.mark.parametrize("make", [stages.even_stage, stages.shuffle_stage])
 def test_a_stage_is_submitted_and_waited_for(service, tmp_path, make, capsys):
     run_stage(make(tmp_path / "there"), service.flags, 2)
@@ -31,7 +27,7 @@ def test_a_stage_is_submitted_and_waited_for(service, tmp_path, make, capsys):
     page = f"https://console.cloud.google.com/dataflow/jobs/us-central1/{job['id']}?project=fake"
     assert page in capsys.readouterr().err
     run_stage(make(tmp_path / "here"), (), 0)
-    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+    assert stages.contents(tmp_path / "there") == stages.contents(tmp_path / "here")
     assert job["currentState"] == "JOB_STATE_DONE"
 
 

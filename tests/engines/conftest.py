@@ -63,8 +63,7 @@ def reference(request, engines_wanted, tmp_path_factory, costs) -> tuple[Web, Bu
 @pytest.fixture(scope="session")
 def cluster(engines_wanted, tmp_path_factory):
     """A standalone Spark cluster with two workers, and its job server."""
-    if reason := services.missing(SPARK_JOB_SERVER, SPARK_ITSELF):
-        pytest.skip(reason)
+    services.need(SPARK_JOB_SERVER, SPARK_ITSELF)
     with services.spark_cluster(tmp_path_factory.mktemp("cluster")) as engine:
         yield engine
 

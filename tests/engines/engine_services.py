@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 import engine_parts
+import pytest
 from engine_parts import FLINK_JOB_SERVER, GCS, JAVA, PRISM, S3, SPARK_ITSELF, SPARK_JOB_SERVER
 
 START: Final = 120  # seconds that a service has to open its port: a JVM on a busy machine
@@ -296,9 +297,10 @@ def gcs(logs: Path) -> Iterator[Store]:
         yield Store("gs://webtext", ("--no_auth", "--project=webtext"), environment)
 
 
-def missing(*parts: engine_parts.EnginePart) -> str:
-    """Why a test of these parts can't run, or nothing."""
+def need(*parts: engine_parts.EnginePart) -> None:
+    """Skip the test where a part is missing, and say why."""
     reasons = [part.why_missing() for part in parts]
     if shutil.which("java") is None and {SPARK_JOB_SERVER, FLINK_JOB_SERVER} & set(parts):
         reasons.append("there is no java on the PATH (Java 17 was tested)")
-    return "; ".join(filter(None, reasons))
+    if reason := "; ".join(filter(None, reasons)):
+        pytest.skip(reason)

@@ -19,8 +19,7 @@ ENGINES = {
 @pytest.mark.parametrize("name", ENGINES)
 def test_each_engine_makes_the_corpus_of_the_local_one(name, tmp_path, reference, costs):
     start, parts = ENGINES[name]
-    if reason := services.missing(*parts):
-        pytest.skip(reason)
+    services.need(*parts)
     web, expected = reference
     with start(tmp_path / "engine") as engine:
         costs.append(build(tmp_path / f"{name}.log", web, str(tmp_path / "work"), (*engine.flags, *services.LOOPBACK)))

@@ -20,14 +20,9 @@ PATHS = {
 }
 
 
-def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.rglob("*.parquet")}
-
-
 @pytest.fixture(scope="module")
 def engine(engines_wanted, tmp_path_factory):
-    if reason := services.missing(SPARK_JOB_SERVER, SPARK_ITSELF):
-        pytest.skip(reason)
+    services.need(SPARK_JOB_SERVER, SPARK_ITSELF)
     with services.spark(tmp_path_factory.mktemp("spark")) as found:
         yield found
 
@@ -43,7 +38,7 @@ def check(tmp_path, flags):
         stage = make(tmp_path / "engine" / make.__name__)
         run_stage(stage, flags, 2)
         run_stage(make(tmp_path / "local" / make.__name__), (), 2)
-    assert contents(tmp_path / "engine") == contents(tmp_path / "local")
+    assert stages.contents(tmp_path / "engine") == stages.contents(tmp_path / "local")
 
 
 @pytest.mark.parametrize("ours", [True, False], ids=["webtext workers", "Beam's pool"])
@@ -53,8 +48,7 @@ def test_external(ours, tmp_path, engine):
 
 
 def test_process(tmp_path, engine):
-    if reason := services.missing(BOOT):
-        pytest.skip(reason)
+    services.need(BOOT)
     # Without the first, boot makes a virtual environment for each worker, which has no webtext.
     variables = {"RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT": "1", **PATHS}
     flags = (

@@ -12,8 +12,7 @@ from engine_parts import SPARK_ITSELF, SPARK_JOB_SERVER
 @pytest.mark.timeout(1200)
 @pytest.mark.usefixtures("engines_wanted")
 def test_a_stage_leaves_as_a_jar_and_the_next_launch_goes_on_behind_it(tmp_path):
-    if reason := services.missing(SPARK_JOB_SERVER, SPARK_ITSELF):
-        pytest.skip(reason)
+    services.need(SPARK_JOB_SERVER, SPARK_ITSELF)
     webs.write_posts(tmp_path / "posts" / "all.ndjson.zst", webs.posts_of()[:200])
     web = Web(str(tmp_path / "posts" / "*"), str(webs.MINIWEB / "pages-00000.warc.gz"))
     jar, work = tmp_path / "stage.jar", tmp_path / "work"

@@ -46,8 +46,7 @@ def test_a_build_in_an_object_store_makes_the_same_corpus(kind, engine, tmp_path
     web, expected = reference
     start, part, module = (services.s3, S3, "boto3") if kind == "s3" else (services.gcs, GCS, "google.cloud.storage")
     pytest.importorskip(module, reason=f"the extra {'aws' if kind == 's3' else 'gcp'} is not installed")
-    if reason := services.missing(part):
-        pytest.skip(reason)
+    services.need(part)
     with ExitStack() as stack:
         store = stack.enter_context(start(tmp_path / "store"))
         flags = store.flags

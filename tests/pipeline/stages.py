@@ -74,3 +74,8 @@ def shuffle_stage(folder, sources=3, parts=4, shuffled=100, **changes):
     return even_stage(
         folder, parts, name="spread", run=store_numbers, shuffle=shuffle, expects={"taken": 100 * sources}, **changes
     )
+
+
+def contents(folder):
+    """The tables that a stage has written below a folder, by name."""
+    return {path.name: path.read_bytes() for path in folder.rglob("*.parquet")}

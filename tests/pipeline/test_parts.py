@@ -12,10 +12,6 @@ from pipeline.stage import StageError
 EMBEDDED = ("--runner=PortableRunner", "--job_endpoint=embed", "--environment_type=LOOPBACK")
 
 
-def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.rglob("*.parquet")}
-
-
 def test_ledger_adds_up_over_the_parts(tmp_path):
     manifest = run_stage(stages.even_stage(tmp_path), (), 2)
     assert (manifest.tally.taken, manifest.tally.passed) == (40, 20)
@@ -28,7 +24,7 @@ def test_same_bytes_for_any_workers_and_engine(tmp_path, make, files):
     runs = [((), 2), ((), 1), ((), 0), (EMBEDDED, 2)]
     for number, (flags, workers) in enumerate(runs):
         run_stage(make(tmp_path / str(number)), flags, workers)
-    first, *others = [contents(tmp_path / str(number)) for number in range(len(runs))]
+    first, *others = [stages.contents(tmp_path / str(number)) for number in range(len(runs))]
     assert len(first) == files
     assert all(other == first for other in others)
 
@@ -59,12 +55,12 @@ def test_a_complete_stage_is_skipped_and_a_lost_file_redone(tmp_path):
 def test_only_missing_parts_of_a_shuffle_are_redone(tmp_path):
     stage = stages.shuffle_stage(tmp_path)
     run_stage(stage, (), 0)
-    data = contents(tmp_path)
+    data = stages.contents(tmp_path)
     (tmp_path / "00002.receipt.json").unlink()
     (tmp_path / "manifest.json").unlink()
     stamp = (tmp_path / "00000.numbers.parquet").stat().st_mtime_ns
     run_stage(stage, (), 0)
-    assert contents(tmp_path) == data
+    assert stages.contents(tmp_path) == data
     assert (tmp_path / "00000.numbers.parquet").stat().st_mtime_ns == stamp
 
 
@@ -73,7 +69,7 @@ def test_a_large_shuffle_goes_through_the_local_engine_in_rounds(tmp_path):
     assert [len(some) for some in parts._rounds(stage, list(stage.parts))] == [2, 2]
     run_stage(stage, (), 2)
     run_stage(stages.shuffle_stage(tmp_path / "whole"), (), 2)
-    assert contents(tmp_path / "rounds") == contents(tmp_path / "whole")
+    assert stages.contents(tmp_path / "rounds") == stages.contents(tmp_path / "whole")
 
 
 def test_another_configuration_redoes_the_parts(tmp_path):

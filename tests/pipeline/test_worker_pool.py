@@ -3,12 +3,10 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
+import engine_services as services
 import pytest
 import stages
 from apache_beam.portability.api import beam_fn_api_pb2
@@ -25,45 +23,22 @@ def children(pid):
     return [*direct, *(grandchild for child in direct for grandchild in children(child))]
 
 
-def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.rglob("*.parquet")}
-
-
-@contextmanager
-def workers(log):
-    """`webtext workers` on a free port. Gives its process and the port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
-    command = [sys.executable, "-m", "jobs.cli", "workers", f"--port={port}"]
-    with log.open("wb") as sink, subprocess.Popen(command, stderr=sink, env=environment) as process:
-        try:
-            while "--environment_config=localhost" not in log.read_text():
-                assert process.poll() is None, log.read_text()
-                time.sleep(0.05)
-            yield process, port
-        finally:
-            process.kill()
-
-
 def test_a_stage_on_its_workers_makes_the_bytes_of_the_local_engine(tmp_path):
     run_stage(stages.even_stage(tmp_path / "local"), (), 2)
-    with workers(tmp_path / "log") as (pool, port):
-        external = ("--environment_type=EXTERNAL", f"--environment_config=localhost:{port}")
-        run_stage(
-            stages.even_stage(tmp_path / "external"), ("--runner=PortableRunner", "--job_endpoint=embed", *external), 2
-        )
-        assert contents(tmp_path / "external") == contents(tmp_path / "local")
-        assert "is process" in (tmp_path / "log").read_text()
-        left = children(pool.pid)
+    with services.worker_pool(tmp_path, {"PYTHONPATH": str(Path(__file__).parent)}) as engine:
+        [pool] = engine.services
+        flags = ("--runner=PortableRunner", "--job_endpoint=embed", *engine.flags)
+        run_stage(stages.even_stage(tmp_path / "external"), flags, 2)
+        assert stages.contents(tmp_path / "external") == stages.contents(tmp_path / "local")
+        assert "is process" in pool.log.read_text()
+        left = children(pool.process.pid)
         assert left  # the fork server at least
-        pool.send_signal(signal.SIGTERM)
-        assert pool.wait(30) == 0
-    deadline = time.monotonic() + 30
-    while any(Path(f"/proc/{pid}").exists() for pid in left):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+        pool.process.send_signal(signal.SIGTERM)
+        assert pool.process.wait(30) == 0
+        deadline = time.monotonic() + 30
+        while any(Path(f"/proc/{pid}").exists() for pid in left):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 def test_workers_of_one_name_are_not_taken_for_one_another():
