@@ -20,7 +20,7 @@ demo: $(STAMP)
 
 # Two processes: most tests wait for processes of their own for half of their time.
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal --floor
 
 # Needs Java 17, Maven and Go; what can't be had is left out, and its tests say so. The cache folder is
 # ~/.cache/webtext/engines or WEBTEXT_ENGINES.

@@ -1,11 +1,35 @@
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
 
 # A time limit per example fails on a busy machine, and tells nothing on a quiet one.
 settings.register_profile("webtext", deadline=None)
 settings.load_profile("webtext")
 
+FLOOR = Path(__file__).with_name("floor.txt")  # how many tests pass at least, where all are run
+
 
 def pytest_addoption(parser):
     parser.addoption(
         "--update-golden", action="store_true", help="write what is measured into golden files; review their diff"
     )
+    parser.addoption(
+        "--floor", action="store_true", help=f"fail if fewer tests passed than the number in tests/{FLOOR.name}"
+    )
+
+
+def pytest_make_parametrize_id(val, argname):
+    """Bytes are no name: compressed ones hold the clock, and two processes would collect different tests."""
+    return argname if isinstance(val, bytes) else None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session, exitstatus):
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if exitstatus or reporter is None or not session.config.option.floor:
+        return  # already a failure, or a worker of pytest-xdist, which saw only its share
+    passed, floor = len(reporter.stats.get("passed", ())), int(FLOOR.read_text())
+    if passed < floor:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        reporter.write_line(f"{passed} tests passed, tests/{FLOOR.name} asks for {floor}: were some not run?", red=True)
