@@ -6,10 +6,10 @@ python beam_runner.py --config webtext --submissions 'RS_2017-*.zst' --work gs:/
 import sys
 from collections.abc import Sequence
 
-from jobs import cli
-from jobs.beam_flags import separate
-from jobs.build import BuildConfig
-from jobs.config import spellings
+from webtext.jobs import cli
+from webtext.jobs.beam_flags import separate
+from webtext.jobs.build import BuildConfig
+from webtext.jobs.config import spellings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def build() -> int:
         # It imports Beam, which worker processes that run this file have no use for.
-        from pipeline.engine import known_flags
+        from webtext.pipeline.engine.beam_options import known_flags
 
         own, beam = separate(args, spellings(BuildConfig), known_flags())
         return cli.run_job("build", [*own, "--", *beam], prog="beam_runner.py")

@@ -14,8 +14,8 @@ from fastwarc.warc import ArchiveIterator, WarcRecordType
 from resiliparse.parse.encoding import detect_encoding
 from trafilatura.settings import Extractor
 
-from pipeline.minhash import shingles, sign
-from schemas import vocabulary
+from webtext.pipeline.text.minhash import shingles, sign
+from webtext.schemas import vocabulary
 
 
 class Post(msgspec.Struct):

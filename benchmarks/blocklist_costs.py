@@ -5,13 +5,13 @@ Usage: python benchmarks/blocklist_costs.py DUMP > docs/blocklists.md
 
 import sys
 from collections import Counter
-from importlib import resources
+from pathlib import Path
 
-from pipeline.blocklists import DomainList
-from pipeline.submissions import Post, read_posts
-from pipeline.urls import canonicalize, host_of
+from webtext.pipeline.identity.urls import canonicalize, host_of
+from webtext.pipeline.links.blocklists import DomainList
+from webtext.pipeline.links.dumps import Post, read_posts
 
-_DATA = resources.files("pipeline").joinpath("data")
+_DATA = Path(__file__).with_name("data")
 _TWO_LABELS = {"co", "com", "org", "net", "ac", "gov"}  # in front of a country: amazon.co.uk
 
 _HEAD = """# What the lists of domains cost
@@ -19,7 +19,7 @@ _HEAD = """# What the lists of domains cost
 Made by `python benchmarks/blocklist_costs.py umbrae_top2013.ndjson.zst > docs/blocklists.md`.
 
 "WebText" is the number of links under that name in domains.txt of openai/gpt-2, its 1,000 most frequent names
-([data](../pipeline/data/webtext-top1000.tsv)): an entry with links there drops what WebText kept. The file has names
+([data](../benchmarks/data/webtext-top1000.tsv)): an entry with links there drops what WebText kept. The file has names
 without their ending and below 4,889 links none, so 0 stands for "not among them", and an entry for a part of a site
 (itunes.apple.com) can't be weighed. "Posts" counts links out of Reddit among real top posts of 2006 to 2013 (a part of
 umbrae/reddit-top-2.5-million).

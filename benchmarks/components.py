@@ -21,11 +21,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import components, labels
-from pipeline.parts import run_stage
-from pipeline.stage import Part, PartOutput, Stage, numbered
-from schemas import tables
-from schemas.manifest import StageManifest
+from webtext.pipeline.dedup import components, labels
+from webtext.pipeline.engine.beam_stage import run_stage
+from webtext.pipeline.engine.stage import Part, PartOutput, Stage, numbered
+from webtext.schemas import tables
+from webtext.schemas.manifest import StageManifest
 
 _FILES = 16
 _DOCUMENTS = 64  # documents parts

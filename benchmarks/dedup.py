@@ -24,8 +24,8 @@ import dedup_ours
 import measure
 import numpy as np
 
-from pipeline import language, minhash
-from schemas import vocabulary
+from webtext.pipeline.text import language, minhash
+from webtext.schemas import vocabulary
 
 _HERE = Path(__file__).resolve().parent
 

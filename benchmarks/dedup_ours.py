@@ -13,13 +13,17 @@ from typing import Literal
 import pyarrow as pa
 from dedup_time import cpu as cpu_seconds
 
-from pipeline import dedup, exchange, minhash, tabular, texts
-from pipeline.inputs import TextInputs, identities
-from pipeline.settings import CorpusSettings, DedupSettings
-from pipeline.stage import Part, PartOutput, Stage, numbered
-from pipeline.text_settings import TextFields
-from schemas import tables
-from schemas.manifest import StageManifest
+from webtext.pipeline.dedup import recipe as dedup
+from webtext.pipeline.engine import exchange
+from webtext.pipeline.engine.stage import Part, PartOutput, Stage, numbered
+from webtext.pipeline.files import tabular
+from webtext.pipeline.inputs import TextInputs, identities
+from webtext.pipeline.own_texts import sorting as texts
+from webtext.pipeline.own_texts.settings import TextFields
+from webtext.pipeline.settings import CorpusSettings, DedupSettings
+from webtext.pipeline.text import minhash
+from webtext.schemas import tables
+from webtext.schemas.manifest import StageManifest
 
 
 def sign(plan: texts.Plan, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
@@ -45,7 +49,7 @@ def _in_key_order(paths: Sequence[str], number: int, ranges: int) -> Iterator[di
 
 def _timed(workers: int) -> Callable[[Stage], StageManifest]:
     """Stages on Beam, each with a line of its wall and CPU seconds on standard output."""
-    from pipeline.parts import run_stage  # imports Beam, which the workers of a build do without
+    from webtext.pipeline.engine.beam_stage import run_stage  # imports Beam, which the workers of a build do without
 
     def run(stage: Stage) -> StageManifest:
         wall, cpu = time.monotonic(), cpu_seconds()

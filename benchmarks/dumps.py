@@ -1,4 +1,4 @@
-"""Read a dump with pipeline.submissions and with a bare loop of zstandard and orjson: records and seconds of CPU.
+"""Read a dump with pipeline.links.dumps and with a bare loop of zstandard and orjson: records and seconds of CPU.
 
     .venv/bin/python benchmarks/dumps.py DUMP.zst [--times 5]
 
@@ -14,7 +14,7 @@ from collections.abc import Callable
 import orjson
 import zstandard
 
-from pipeline.submissions import read_posts
+from webtext.pipeline.links.dumps import read_posts
 
 _FIELDS = ("id", "url", "score", "created_utc", "subreddit", "title", "is_self", "over_18")
 

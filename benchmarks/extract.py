@@ -29,13 +29,13 @@ from datatrove.pipeline.extractors import Trafilatura
 from datatrove.utils.logging import logger
 from trafilatura.deduplication import LRU_TEST
 
-from pipeline import language, minhash
-from pipeline.decode import decode
-from pipeline.guards import clean
-from pipeline.sandbox import Failure, Sandbox
-from pipeline.settings import ExtractSettings
-from pipeline.verdicts import Dropped, Extracted
-from schemas import vocabulary
+from webtext.pipeline.documents.decode import decode
+from webtext.pipeline.documents.guards import clean
+from webtext.pipeline.engine.sandbox import Failure, Sandbox
+from webtext.pipeline.settings import ExtractSettings
+from webtext.pipeline.text import language, minhash
+from webtext.pipeline.text.document import Dropped, Extracted
+from webtext.schemas import vocabulary
 
 SETTINGS = ExtractSettings(language_probability=0, min_tokens=0)
 _BATCH = 32  # pages per exchange with the sandbox, as in the build
@@ -90,7 +90,7 @@ def _text(found: Extracted | Dropped) -> str:
 
 def ours() -> Contestant:
     """The chain as it is in the build."""
-    from pipeline import extract, main_text
+    from webtext.pipeline.documents import extract, main_text
 
     def text(html: str) -> str:
         tree = main_text.parse(html)
@@ -179,7 +179,7 @@ def page_by_page(pages: list[truth.TruthPage], rounds: int, pipes: dict[str, Con
 
 def make_work() -> Callable[[bytes], bytes]:
     """The work of the build's child, each answer behind the CPU clock of the child."""
-    from pipeline import extract
+    from webtext.pipeline.documents import extract
 
     extract.load_models()
 

@@ -51,7 +51,7 @@ def crawl(urls: list[str], concurrency: int, work: Path) -> int:
     """Fetch all pages into an archive; gives their number."""
     import fetching
 
-    from pipeline.fetch_settings import FetchSettings
+    from webtext.pipeline.pages.crawl.settings import FetchSettings
 
     settings = FetchSettings("bench@example.org", concurrency=concurrency, delay=0, ports=(), allow_private=True)
     fetching.write_links(work / "00000.links.parquet", urls)

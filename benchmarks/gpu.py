@@ -25,11 +25,11 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from model.data import Batches, Corpus, Windows
-from model.gpt2 import GPT2
-from model.settings import SIZES, GPT2Config, TrainSettings
-from model.timing import flops_per_token, matmul_ceiling
-from model.trainer import train
+from webtext.model.data import Batches, Corpus, Windows
+from webtext.model.gpt2 import GPT2
+from webtext.model.settings import SIZES, GPT2Config, TrainSettings
+from webtext.model.timing import flops_per_token, matmul_ceiling
+from webtext.model.trainer import train
 
 BACKENDS = {
     "flash": SDPBackend.FLASH_ATTENTION,

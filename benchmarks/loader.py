@@ -18,7 +18,7 @@ import numpy as np
 import token_corpus
 import torch
 
-from model.data import Batches, Corpus, Windows
+from webtext.model.data import Batches, Corpus, Windows
 
 SHAPES = ((12, 1024), (64, 1024), (8, 128))  # nanoGPT's micro-batch, ours on a large GPU, the preset tiny
 

@@ -8,11 +8,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from hashlib import blake2b
 
-from pipeline.links import Lists, select_post
-from pipeline.settings import LinkSettings
-from pipeline.submissions import Post, read_posts
-from pipeline.urls import canonicalize, page_name
-from schemas.records import Rejected
+from webtext.pipeline.identity.urls import canonicalize, page_name
+from webtext.pipeline.links.dumps import Post, read_posts
+from webtext.pipeline.links.rules import Lists, select_post
+from webtext.pipeline.settings import LinkSettings
+from webtext.schemas.records import Rejected
 
 _LISTED = 150  # groups
 _WEBTEXT = LinkSettings()

@@ -16,11 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline import documents
-from pipeline.sandbox import Failure, Sandbox
-from pipeline.settings import ExtractSettings
-from pipeline.verdicts import Dropped
-from pipeline.warc import RawPage
+from webtext.pipeline.archives.warc import RawPage
+from webtext.pipeline.documents import stage as documents
+from webtext.pipeline.engine.sandbox import Failure, Sandbox
+from webtext.pipeline.settings import ExtractSettings
+from webtext.pipeline.text.document import Dropped
 
 _URL = "http://mutated.example/"
 _ROOT = Path(__file__).resolve().parent.parent

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from model.gpt2 import GPT2Config
+from webtext.model.gpt2 import GPT2Config
 
 PADDED_VOCABULARY = 50_304  # nanoGPT train.py: "rounded up to 50304 for efficiency"
 

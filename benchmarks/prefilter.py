@@ -16,10 +16,10 @@ from pathlib import Path
 
 from warcio.archiveiterator import ArchiveIterator
 
-from pipeline import extract
-from pipeline.settings import ExtractSettings
-from pipeline.verdicts import Dropped, Extracted
-from schemas.records import Reason
+from webtext.pipeline.documents import extract
+from webtext.pipeline.settings import ExtractSettings
+from webtext.pipeline.text.document import Dropped, Extracted
+from webtext.schemas.records import Reason
 
 WITHOUT = ExtractSettings(prefilter=False)
 WITH = replace(WITHOUT, prefilter=True)

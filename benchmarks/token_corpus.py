@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from model.data import Corpus, Windows
-from schemas.manifest import CORPUS_MANIFEST, CorpusManifest
-from schemas.records import TokenShard
-from schemas.tables import TOKENS
-from schemas.vocabulary import END_OF_TEXT, SIZE
+from webtext.model.data import Corpus, Windows
+from webtext.schemas.manifest import CORPUS_MANIFEST, CorpusManifest
+from webtext.schemas.records import TokenShard
+from webtext.schemas.tables import TOKENS
+from webtext.schemas.vocabulary import END_OF_TEXT, SIZE
 
 DOCUMENT = 700  # tokens, about the mean of a page of the web
 

@@ -23,10 +23,10 @@ from pathlib import Path
 import token_corpus
 import torch
 
-from model import checkpoint
-from model.log import LOG
-from model.settings import GPT2Config, TrainSettings
-from model.trainer import train
+from webtext.model import checkpoint
+from webtext.model.log import LOG
+from webtext.model.settings import GPT2Config, TrainSettings
+from webtext.model.trainer import train
 
 CONFIG = GPT2Config(n_layer=2, n_head=2, n_embd=8, n_ctx=16, dropout=0.1)
 SETTINGS = TrainSettings(

@@ -20,11 +20,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from model.data import Batches, Corpus, Windows
-from model.gpt2 import GPT2
-from model.optim import learning_rate
-from model.settings import GPT2Config, TrainSettings
-from model.trainer import train
+from webtext.model.data import Batches, Corpus, Windows
+from webtext.model.gpt2 import GPT2
+from webtext.model.optim import learning_rate
+from webtext.model.settings import GPT2Config, TrainSettings
+from webtext.model.trainer import train
 
 # Shape, tokens of a batch, windows in one forward pass of ours.
 SHAPES = {

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from jobs.config import UsageError, did_you_mean
+from webtext.jobs.config import UsageError, did_you_mean
 
 
 def separate(args: Sequence[str], ours: Collection[str], beams: Collection[str]) -> tuple[list[str], list[str]]:

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import tyro
 
-from jobs.config import UsageError
-from pipeline.commoncrawl_settings import CommonCrawlSettings
-from pipeline.fetch_settings import FetchSettings
-from pipeline.settings import CorpusSettings
-from pipeline.text_settings import TextFields
+from webtext.jobs.config import UsageError
+from webtext.pipeline.own_texts.settings import TextFields
+from webtext.pipeline.pages.commoncrawl.settings import CommonCrawlSettings
+from webtext.pipeline.pages.crawl.settings import FetchSettings
+from webtext.pipeline.settings import CorpusSettings
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class BuildConfig:
 def run(config: BuildConfig) -> int:
     """Build the corpus, or what is still missing of it."""
     # Beam takes a second to import, which --help must not wait for.
-    from pipeline.engine import beam_options
+    from webtext.pipeline.engine.beam_options import beam_options
 
     try:  # before any work, and even where every stage is complete
         beam_options(config.beam)
@@ -102,15 +102,15 @@ def run(config: BuildConfig) -> int:
 
     from rich.console import Console
 
-    from jobs import report
-    from jobs.funnel import print_funnel
-    from pipeline import storage
-    from pipeline.corpus import CORPUS, build_corpus
-    from pipeline.health import warnings
-    from pipeline.inputs import Inputs, TextInputs
-    from pipeline.parts import run_stage
-    from pipeline.report import read_months
-    from pipeline.stage import StageError
+    from webtext.jobs import report
+    from webtext.jobs.funnel import print_funnel
+    from webtext.pipeline.account.report import read_months
+    from webtext.pipeline.corpus import CORPUS, build_corpus
+    from webtext.pipeline.engine.beam_stage import run_stage
+    from webtext.pipeline.engine.stage import StageError
+    from webtext.pipeline.files import storage
+    from webtext.pipeline.inputs import Inputs, TextInputs
+    from webtext.pipeline.links.health import warnings
 
     storage.configure(config.beam)  # the inputs are listed before the first pipeline
     crawl = config.commoncrawl if config.commoncrawl.index else None

@@ -22,9 +22,9 @@ class ChangesConfig:
 
 def run(config: ChangesConfig) -> int:
     """Compare, write, and print a summary."""
-    from pipeline import storage
-    from pipeline.changes import compare
-    from pipeline.changes_page import JSON, PAGE, render, to_json
+    from webtext.pipeline.account.changes import compare
+    from webtext.pipeline.account.changes_page import JSON, PAGE, render, to_json
+    from webtext.pipeline.files import storage
 
     found = compare(config.before, config.after)
     page, data = storage.join(config.output, PAGE), storage.join(config.output, JSON)

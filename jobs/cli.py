@@ -46,7 +46,7 @@ def guard(work: Callable[[], int]) -> int:
 
     WEBTEXT_DEBUG=1 lets the exception through, for its traceback.
     """
-    from jobs.config import UsageError  # tyro, a tenth of a second
+    from webtext.jobs.config import UsageError  # tyro, a tenth of a second
 
     try:
         return work()
@@ -66,9 +66,9 @@ def guard(work: Callable[[], int]) -> int:
 
 def run_job(command: str, args: Sequence[str], prog: str) -> int:
     """Parse `args` into the config of `command` and run it."""
-    from jobs.config import parse
+    from webtext.jobs.config import parse
 
-    job = importlib.import_module(f"jobs.{command}")
+    job = importlib.import_module(f"webtext.jobs.{command}")
     config_class = getattr(job, f"{command.capitalize()}Config")
     config = parse(config_class, command, args, prog)
     if defaults_for := getattr(job, "defaults_for", None):  # a job whose defaults depend on other flags
@@ -78,7 +78,7 @@ def run_job(command: str, args: Sequence[str], prog: str) -> int:
 
 
 def _dispatch(args: Sequence[str]) -> int:
-    from jobs.config import HELP_FLAGS, UsageError, did_you_mean
+    from webtext.jobs.config import HELP_FLAGS, UsageError, did_you_mean
 
     if not args or args[0] in HELP_FLAGS:
         print(_help())

@@ -60,7 +60,7 @@ def parse(config_class: type[C], job: str, args: Sequence[str], prog: str) -> C:
 
 def known_presets(job: str) -> list[str]:
     """Names of the shipped presets of a job."""
-    presets = resources.files("jobs").joinpath("presets").iterdir()
+    presets = resources.files("webtext.jobs").joinpath("presets").iterdir()
     documents = {p.name.removesuffix(".toml"): p.read_text("utf-8") for p in presets if p.name.endswith(".toml")}
     return sorted(name for name, text in documents.items() if tomllib.loads(text).get("job", job) == job)
 
@@ -75,7 +75,7 @@ def preset_flags(name: str, job: str, config_class: type) -> list[str]:
         where, document = name, _read(name, Path(name).read_bytes)
     else:
         known = known_presets(job)
-        shipped = resources.files("jobs").joinpath("presets", f"{name}.toml")
+        shipped = resources.files("webtext.jobs").joinpath("presets", f"{name}.toml")
         if not shipped.is_file():
             raise UsageError(f"unknown preset {name}{did_you_mean(name, known)}; known: {', '.join(known) or 'none'}")
         where, document = f"{name}.toml", _read(f"{name}.toml", shipped.read_bytes)

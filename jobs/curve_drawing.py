@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from model.curve import Curve, Point, smooth, thin
+from webtext.model.curve import Curve, Point, smooth, thin
 
 Place = Callable[[Point], Point]  # from tokens and loss to x and y of the image
 

@@ -38,8 +38,8 @@ class DemoConfig:
 
 def run(config: DemoConfig) -> int:
     """Build, verify, train, sample; stops at the first step that fails, with its status."""
-    from jobs import build, sample, verify
-    from jobs.config import parse
+    from webtext.jobs import build, sample, verify
+    from webtext.jobs.config import parse
 
     mini_web = find_mini_web(Path.cwd(), Path(__file__).parents[1])
     work, model = os.path.join(config.out, "work"), os.path.join(config.out, "run")
@@ -82,7 +82,9 @@ def train(flags: Sequence[str], seconds: float) -> int:
     # A thread of OpenMP spins while it waits, and on a busy machine takes the core from the one it waits for. With
     # three others at work on two cores, 16 steps took 15 and 21 s with this, 22 and 78 s without.
     environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
-    with subprocess.Popen([sys.executable, "-m", "jobs.cli", "pretrain", *flags], env=environment) as process:
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "webtext.jobs.cli", "pretrain", *flags], env=environment
+    ) as process:
         try:
             return process.wait(seconds)
         except subprocess.TimeoutExpired:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from jobs.config import UsageError
-from pipeline.settings import ExtractSettings
+from webtext.jobs.config import UsageError
+from webtext.pipeline.settings import ExtractSettings
 
 if TYPE_CHECKING:  # loaded when the job runs
-    from pipeline.page_files import FilePage
-    from pipeline.page_verdicts import Verdict
+    from webtext.pipeline.documents.page_files import FilePage
+    from webtext.pipeline.documents.page_verdicts import Verdict
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ def _run(config: ExtractConfig) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from pipeline import page_verdicts, urls
+    from webtext.pipeline.documents import page_verdicts
+    from webtext.pipeline.identity import urls
 
     try:
         url = urls.canonicalize(config.url) if config.url else ""
@@ -102,7 +103,7 @@ def _stopping_at_once() -> Iterator[None]:
 
 def _read(file: str, url: str, max_page_bytes: int, unread: list[str]) -> "Iterator[FilePage]":
     """The pages of a file. One that can't be read is told, noted, and costs no other."""
-    from pipeline.page_files import pages_of
+    from webtext.pipeline.documents.page_files import pages_of
 
     try:
         yield from pages_of(file, url, max_page_bytes)
@@ -119,8 +120,8 @@ def _print(line: dict[str, Any]) -> None:
 
 def describe(page: "FilePage", verdict: "Verdict", text: bool) -> dict[str, Any]:
     """One page and its verdict as a flat JSON object."""
-    from pipeline import language
-    from pipeline.verdicts import Dropped
+    from webtext.pipeline.text import language
+    from webtext.pipeline.text.document import Dropped
 
     line: dict[str, Any] = {"file": page.file, "offset": page.offset, "url": page.url}
     if isinstance(verdict, Dropped):

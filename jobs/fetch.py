@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from pipeline.fetch_settings import FetchSettings
+from webtext.pipeline.pages.crawl.settings import FetchSettings
 
 if TYPE_CHECKING:  # loaded when the job runs
-    from pipeline.outcome import Outcome
+    from webtext.pipeline.pages.crawl.outcome import Outcome
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def run(config: FetchConfig) -> int:
 
 
 async def _fetch(config: FetchConfig) -> int:
-    from pipeline.client import Client
+    from webtext.pipeline.pages.crawl.client import Client
 
     got = True
     async with Client(config.settings) as client:
@@ -56,9 +56,9 @@ async def _fetch(config: FetchConfig) -> int:
 
 
 async def _fetch_one(fetch: Any, url: str) -> dict[str, Any]:
-    from pipeline.outcome import Outcome
-    from pipeline.urls import canonicalize
-    from schemas.records import Reason
+    from webtext.pipeline.identity.urls import canonicalize
+    from webtext.pipeline.pages.crawl.outcome import Outcome
+    from webtext.schemas.records import Reason
 
     try:
         outcome = await fetch(canonicalize(url))

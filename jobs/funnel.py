@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import accuracy
-from pipeline.funnel import beside, funnel_rows
-from pipeline.reasons import WORDS
-from schemas.manifest import CorpusManifest
+from webtext.pipeline.account.funnel import beside, funnel_rows
+from webtext.pipeline.account.reasons import WORDS
+from webtext.pipeline.dedup import accuracy
+from webtext.schemas.manifest import CorpusManifest
 
 
 def print_funnel(manifest: CorpusManifest, console: Console, warnings: Iterable[str] = ()) -> None:

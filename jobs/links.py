@@ -61,8 +61,8 @@ class LinksConfig:
 
 def run(config: LinksConfig) -> int:
     """Read every listing once. Returns 1 if Reddit refused one of them."""
-    from pipeline import storage
-    from pipeline.listings import Collection, Listing, read_listing
+    from webtext.pipeline.files import storage
+    from webtext.pipeline.links.reddit_api import Collection, Listing, read_listing
 
     listings = [Listing("r", name, config.sort, config.time) for name in config.subreddits]
     listings += [Listing("domain", name.lower(), config.sort, config.time) for name in config.domains]

@@ -10,14 +10,14 @@ from typing import Literal
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from model.settings import GPT2Config, TrainSettings
+from webtext.model.settings import GPT2Config, TrainSettings
 
 
 @dataclass(frozen=True)
 class PretrainConfig:
     """Train GPT-2 on a corpus. A run that was stopped, by a signal or a power cut, continues with the same command.
 
-    Several GPUs: torchrun --standalone --nproc-per-node 8 -m jobs.cli pretrain FLAGS.
+    Several GPUs: torchrun --standalone --nproc-per-node 8 -m webtext.jobs.cli pretrain FLAGS.
     """
 
     data: Path
@@ -38,8 +38,8 @@ def run(config: PretrainConfig) -> int:
     """Train, or go on training. Returns 0, or 128 + the signal that stopped the run."""
     if config.replay_step:
         return _replay(config)
-    from model.log import Viewer, together, viewer  # torch, which --help must not wait for
-    from model.trainer import train
+    from webtext.model.log import Viewer, together, viewer  # torch, which --help must not wait for
+    from webtext.model.trainer import train
 
     first = environ.get("RANK", "0") == "0"
     names: list[Viewer] = [name for name in ("tensorboard", "wandb") if name in config.log.split(",") and first]
@@ -69,7 +69,7 @@ def _tell(config: PretrainConfig, step: int, signal: int, metrics: dict[str, flo
 
 def _replay(config: PretrainConfig) -> int:
     """Print what the batch of a step is made of, as tab-separated lines."""
-    from model.data import Batches, Corpus, Windows
+    from webtext.model.data import Batches, Corpus, Windows
 
     if not 1 <= config.replay_step <= config.train.steps:
         raise ValueError(f"replay_step is {config.replay_step}, allowed is 1 to train.steps {config.train.steps}")

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import tyro
 
-from jobs.config import UsageError
-from pipeline.settings import ExtractSettings
+from webtext.jobs.config import UsageError
+from webtext.pipeline.settings import ExtractSettings
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class ReextractConfig:
 
 def defaults_for(config: ReextractConfig) -> type[ReextractConfig]:
     """The config with the build's own settings as defaults."""
-    from pipeline.reextraction import settings_of
+    from webtext.pipeline.reextraction import settings_of
 
     settings = settings_of(config.build)
 
@@ -52,18 +52,19 @@ def defaults_for(config: ReextractConfig) -> type[ReextractConfig]:
 
 def run(config: ReextractConfig) -> int:
     """Extract what is still missing, then compare."""
-    from pipeline.engine import beam_options
+    from webtext.pipeline.engine.beam_options import beam_options
 
     try:
         beam_options(config.beam)
     except ValueError as error:
         raise UsageError(str(error)) from error
 
-    from jobs import changes
-    from pipeline import documents, workdir
-    from pipeline.parts import run_stage
-    from pipeline.reextraction import reextract
-    from pipeline.stage import StageError
+    from webtext.jobs import changes
+    from webtext.pipeline.documents import stage as documents
+    from webtext.pipeline.engine import workdir
+    from webtext.pipeline.engine.beam_stage import run_stage
+    from webtext.pipeline.engine.stage import StageError
+    from webtext.pipeline.reextraction import reextract
 
     workers = config.workers or len(os.sched_getaffinity(0))
     try:

@@ -16,8 +16,8 @@ class ReportConfig:
 
 def run(config: ReportConfig) -> int:
     """Write the page and say where it is."""
-    from pipeline import storage  # Arrow, which --help must not wait for
-    from pipeline.report import PAGE, build_report, read_manifest
+    from webtext.pipeline.account.report import PAGE, build_report, read_manifest
+    from webtext.pipeline.files import storage  # Arrow, which --help must not wait for
 
     name = preset_of(read_manifest(config.work).config)
     page = build_report(config.work, f"preset {name}" if name else "")
@@ -29,8 +29,8 @@ def run(config: ReportConfig) -> int:
 
 def preset_of(config: dict[str, Any]) -> str:
     """The shipped preset that makes this very configuration, or "" if none does."""
-    from jobs.build import BuildConfig
-    from jobs.config import known_presets, parse
+    from webtext.jobs.build import BuildConfig
+    from webtext.jobs.config import known_presets, parse
 
     for name in known_presets("build"):
         preset = parse(BuildConfig, "build", ["--config", name, "--work=", "--urls="], prog="webtext build")

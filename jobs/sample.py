@@ -28,10 +28,10 @@ class SampleConfig:
 
 def run(config: SampleConfig) -> int:
     """Print the texts, each with its prompt, separated by lines of dashes."""
-    from model import checkpoint  # torch, which --help must not wait for
-    from model.generate import generate
-    from model.trainer import choose_device
-    from schemas import vocabulary
+    from webtext.model import checkpoint  # torch, which --help must not wait for
+    from webtext.model.generate import generate
+    from webtext.model.trainer import choose_device
+    from webtext.schemas import vocabulary
 
     if not config.model.is_dir() or (newest := checkpoint.latest(config.model)) is None:
         raise ValueError(f"{config.model} has no checkpoint: give the folder that `webtext pretrain --out` wrote to")

@@ -29,7 +29,7 @@ class VerifyConfig:
 
 def run(config: VerifyConfig) -> int:
     """Print what is wrong with the corpus, or that it is sound."""
-    from pipeline import verify
+    from webtext.pipeline.release import verify
 
     columns = (
         TextColumn("{task.description}"),

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:  # loaded when the job runs: pyarrow and the rest of the pipeline take a second
-    from pipeline.story import Capture, Post, Story
+    from webtext.pipeline.account.why import Capture, Post, Story
 
 
 _OPEN = ("undecided", "not_linked", "not_given")
@@ -41,7 +41,7 @@ class WhyConfig:
 
 def run(config: WhyConfig) -> int:
     """Print the story of each URL."""
-    from pipeline.story import Build, tell
+    from webtext.pipeline.account.why import Build, tell
 
     build = Build(config.work)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
@@ -138,7 +138,7 @@ def _captures(captures: Sequence["Capture"]) -> Table:
 
 def _origin(capture: "Capture") -> str:
     """Where a capture is from and where it lies, or why there is none."""
-    from pipeline.story import ARCHIVES, EXPLANATIONS, FETCHED
+    from webtext.pipeline.account.why import ARCHIVES, EXPLANATIONS, FETCHED
 
     archive = f"{capture.archive.rsplit('/', 1)[-1]} at byte {capture.offset:,}"
     if capture.source == ARCHIVES:

@@ -27,7 +27,7 @@ class WorkersConfig:
 
 def run(config: WorkersConfig) -> int:
     """Serve until told to end."""
-    from pipeline import worker_pool  # imports Beam
+    from webtext.pipeline.engine import workers as worker_pool  # imports Beam
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     told = threading.Event()

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that everybody knows
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from model.settings import GPT2Config, TrainSettings
+from webtext.model.settings import GPT2Config, TrainSettings
 
 BACKENDS: Final = {
     "flash": SDPBackend.FLASH_ATTENTION,

@@ -24,8 +24,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from model.distributed import Ranks
-from model.gpt2 import GPT2, GPT2Config
+from webtext.model.distributed import Ranks
+from webtext.model.gpt2 import GPT2, GPT2Config
 
 T = TypeVar("T")
 

@@ -18,10 +18,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from schemas import vocabulary
-from schemas.manifest import CORPUS_MANIFEST, CorpusManifest, ManifestError
-from schemas.records import TokenShard
-from schemas.tables import TOKENS
+from webtext.schemas import vocabulary
+from webtext.schemas.manifest import CORPUS_MANIFEST, CorpusManifest, ManifestError
+from webtext.schemas.records import TokenShard
+from webtext.schemas.tables import TOKENS
 
 _ROUNDS: Final = (
     8  # of the Feistel network; 4 are enough in theory, with ideal round functions (Luby and Rackoff, 1988)

@@ -17,8 +17,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
-from model.gpt2 import GPT2
-from model.settings import TrainSettings
+from webtext.model.gpt2 import GPT2
+from webtext.model.settings import TrainSettings
 
 VALIDATION_CHUNK: Final = 8192  # tokens
 

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from model.gpt2 import GPT2, KeyValues
-from schemas.vocabulary import END_OF_TEXT
+from webtext.model.gpt2 import GPT2, KeyValues
+from webtext.schemas.vocabulary import END_OF_TEXT
 
 
 @torch.no_grad()

@@ -15,9 +15,9 @@ import torch.nn.functional as F  # noqa: N812 - the name that everybody knows
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from model.loss import summed_cross_entropy
-from model.settings import SIZES, GPT2Config
-from schemas.vocabulary import END_OF_TEXT
+from webtext.model.loss import summed_cross_entropy
+from webtext.model.settings import SIZES, GPT2Config
+from webtext.schemas.vocabulary import END_OF_TEXT
 
 __all__ = ["GPT2", "SIZES", "GPT2Config", "KeyValues", "from_hf_state", "padded", "parameter_count", "to_hf_state"]
 

@@ -12,7 +12,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from model.data import Batches
+from webtext.model.data import Batches
 
 AHEAD: Final = 2  # batches in the queue; one is enough where reading is faster than a step, the other evens out hiccups
 

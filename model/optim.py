@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from model.muon import Muon
-from model.settings import TrainSettings
+from webtext.model.muon import Muon
+from webtext.model.settings import TrainSettings
 
 # Source: GPT-3 (arXiv 2005.14165, appendix B) for betas, eps and the cosine to 10 %; GPT-2's own were never published.
 BETAS = (0.9, 0.95)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from model.checkpoint import Checkpoint
-from model.data import Corpus
-from model.settings import FREE_TO_CHANGE, GPT2Config, TrainSettings
+from webtext.model.checkpoint import Checkpoint
+from webtext.model.data import Corpus
+from webtext.model.settings import FREE_TO_CHANGE, GPT2Config, TrainSettings
 
 
 def check_same(resumed: Checkpoint, config: GPT2Config, settings: TrainSettings, corpus: Corpus) -> None:

@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model.arithmetic import seed_dropout
-from model.distributed import Ranks, gradients_exchanged
-from model.settings import GPT2Config, TrainSettings
-from model.signals import Signals, Stopped
+from webtext.model.arithmetic import seed_dropout
+from webtext.model.distributed import Ranks, gradients_exchanged
+from webtext.model.settings import GPT2Config, TrainSettings
+from webtext.model.signals import Signals, Stopped
 
 _log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Final, Literal, get_args
 
 import torch
 
-from model.settings import GPT2Config
+from webtext.model.settings import GPT2Config
 
 Kind = Literal["data", "step", "eval", "checkpoint", "compile", "other"]
 KINDS: Final = get_args(Kind)

@@ -21,8 +21,8 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 from torch.nn.attention import sdpa_kernel
 
-from model import checkpoint as checkpoints
-from model.arithmetic import (
+from webtext.model import checkpoint as checkpoints
+from webtext.model.arithmetic import (
     BACKENDS,
     choose_attention,
     choose_device,
@@ -30,20 +30,20 @@ from model.arithmetic import (
     choose_loss_chunk,
     prepare_arithmetic,
 )
-from model.checkpoint import State
-from model.data import Batches, Corpus, Windows
-from model.distributed import StepLoss, joined, spread
-from model.gpt2 import GPT2, GPT2Config
-from model.loader import Loader
-from model.log import LOG, Log, Metrics
-from model.optim import learning_rate, optimizers, step_all
-from model.run import alone, check_same
-from model.settings import TrainSettings
-from model.signals import Signals, Stopped
-from model.spikes import SpikeGuard
-from model.step import Gradient, evaluate
-from model.timing import Clock, flops_per_token, matmul_ceiling
-from schemas import vocabulary
+from webtext.model.checkpoint import State
+from webtext.model.data import Batches, Corpus, Windows
+from webtext.model.distributed import StepLoss, joined, spread
+from webtext.model.gpt2 import GPT2, GPT2Config
+from webtext.model.loader import Loader
+from webtext.model.log import LOG, Log, Metrics
+from webtext.model.optim import learning_rate, optimizers, step_all
+from webtext.model.run import alone, check_same
+from webtext.model.settings import TrainSettings
+from webtext.model.signals import Signals, Stopped
+from webtext.model.spikes import SpikeGuard
+from webtext.model.step import Gradient, evaluate
+from webtext.model.timing import Clock, flops_per_token, matmul_ceiling
+from webtext.schemas import vocabulary
 
 __all__ = ["LOG", "Metrics", "Outcome", "choose_device", "train"]
 

@@ -1,1 +1,1 @@
-"""The corpus build on Apache Beam: Reddit posts and web pages in, token shards out. Start reading at corpus.py."""
+"""The corpus build on Apache Beam, in rooms along the flow. corpus.py is the recipe: read it first."""

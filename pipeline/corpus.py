@@ -9,29 +9,27 @@ from dataclasses import asdict, replace
 from functools import partial
 from importlib.metadata import version
 
-from pipeline import (
-    commoncrawl,
-    dedup,
-    documents,
-    pages,
-    paragraphs,
-    posts,
-    shards,
-    spool,
-    storage,
-    text_documents,
-    texts,
-)
-from pipeline.inputs import Inputs, claim, identities, versions
-from pipeline.settings import CorpusSettings
-from pipeline.stage import Shuffle, Stage, numbered, paths_of
-from schemas.manifest import (
+from webtext.pipeline.dedup import paragraphs
+from webtext.pipeline.dedup import recipe as dedup
+from webtext.pipeline.documents import stage as documents
+from webtext.pipeline.engine.stage import Shuffle, Stage, numbered, paths_of
+from webtext.pipeline.files import storage
+from webtext.pipeline.inputs import Inputs, claim, identities, versions
+from webtext.pipeline.links import stages as posts
+from webtext.pipeline.own_texts import merging as text_documents
+from webtext.pipeline.own_texts import sorting as texts
+from webtext.pipeline.pages import stages as pages
+from webtext.pipeline.pages.commoncrawl import stage as commoncrawl
+from webtext.pipeline.pages.crawl import spool
+from webtext.pipeline.release import stage as shards
+from webtext.pipeline.settings import CorpusSettings
+from webtext.schemas.manifest import (
     CORPUS_MANIFEST,
     CorpusManifest,
     Receipt,
     StageManifest,
 )
-from schemas.records import TokenShard
+from webtext.schemas.records import TokenShard
 
 CORPUS = "corpus"
 
@@ -107,7 +105,7 @@ def _fetch(settings: CorpusSettings, inputs: Inputs, work: str, done: Done) -> S
     """The links of some domains each: asked of the live web, into archives of our own. Only where that is wanted."""
     if inputs.fetch is None:
         return None
-    from pipeline import fetch  # imports an HTTP client, which takes a moment
+    from webtext.pipeline.pages.crawl import stage as fetch  # imports an HTTP client, which takes a moment
 
     links = paths_of(work, done["links"], ".links.parquet")
     parts = max(1, settings.parts // _LINKS_PARTS_PER_FETCH)

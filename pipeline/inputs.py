@@ -5,11 +5,13 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
-from pipeline import crawl_index, storage, workdir
-from pipeline.commoncrawl_settings import CommonCrawlSettings
-from pipeline.fetch_settings import FetchSettings
-from pipeline.settings import CorpusSettings
-from pipeline.text_settings import TextFields
+from webtext.pipeline.engine import workdir
+from webtext.pipeline.files import storage
+from webtext.pipeline.own_texts.settings import TextFields
+from webtext.pipeline.pages.commoncrawl import index as crawl_index
+from webtext.pipeline.pages.commoncrawl.settings import CommonCrawlSettings
+from webtext.pipeline.pages.crawl.settings import FetchSettings
+from webtext.pipeline.settings import CorpusSettings
 
 TEXTS_CLAIM = "input documents"  # an entry of the claim that a build of texts has
 

@@ -1,6 +1,7 @@
 """What the fork server loads once, for all the processes that it makes: they share its memory and start in a moment."""
 
-from pipeline import documents, extract
+from webtext.pipeline.documents import extract
+from webtext.pipeline.documents import stage as documents
 
 __all__ = ["documents"]
 

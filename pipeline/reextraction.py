@@ -5,11 +5,13 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from pipeline import documents, storage, workdir
-from pipeline.inputs import versions
-from pipeline.settings import ExtractSettings
-from pipeline.stage import Stage
-from schemas.manifest import StageManifest
+from webtext.pipeline.documents import stage as documents
+from webtext.pipeline.engine import workdir
+from webtext.pipeline.engine.stage import Stage
+from webtext.pipeline.files import storage
+from webtext.pipeline.inputs import versions
+from webtext.pipeline.settings import ExtractSettings
+from webtext.schemas.manifest import StageManifest
 
 _PREFIX = "extract."  # of the settings of extraction in a claim
 

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Final, Literal
 
 FILTERS: Final = ("gopher", "c4", "fineweb")
-"""The families of pipeline.filters."""
+"""The families of pipeline.text.filters."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class LinkSettings:
     over_18: bool = True
     """Keep posts that are marked as not safe for work."""
     blocked_domains: Literal["webtext", "openwebtext", "none"] = "webtext"
-    """List of domains whose links are dropped, sub-domains included (pipeline/data/domains-NAME.tsv)."""
+    """List of domains whose links are dropped, sub-domains included (pipeline/links/data/domains-NAME.tsv)."""
     blocked_file_types: Literal["default", "none"] = "default"
-    """List of path endings whose links are dropped (pipeline/data/file-types-NAME.tsv)."""
+    """List of path endings whose links are dropped (pipeline/links/data/file-types-NAME.tsv)."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a day that is none."""

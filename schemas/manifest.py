@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Self
 
-from schemas.records import Reason, TokenShard
+from webtext.schemas.records import Reason, TokenShard
 
 CORPUS_FORMAT: Final = "webtext-corpus/1"
 CORPUS_MANIFEST: Final = "manifest.json"

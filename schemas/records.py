@@ -92,7 +92,7 @@ class Submission:
 class Link:
     """One canonical URL with all its posts."""
 
-    key: bytes  # 16 bytes: pipeline.urls.link_key(url)
+    key: bytes  # 16 bytes: pipeline.identity.urls.link_key(url)
     url: str
     score: int  # what the threshold was held against: the best post's score, or the sum over all posts
     created_utc: int  # of the earliest post

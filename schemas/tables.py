@@ -19,7 +19,7 @@ POSTS = _table(
     1,
     [
         _required("key", KEY),
-        _required("url", pa.string()),  # canonical, see pipeline.urls
+        _required("url", pa.string()),  # canonical, see pipeline.identity.urls
         _required("id", pa.string()),
         _required("score", pa.int64()),
         _required("created_utc", pa.int64()),
@@ -34,7 +34,7 @@ MONTHS = _table(
     1,
     [
         _required("month", pa.int32()),  # since January 1970
-        _required("score", pa.int32()),  # clipped, see pipeline.health
+        _required("score", pa.int32()),  # clipped, see pipeline.links.health
         _required("posts", pa.int64()),
         _required("aged", pa.int64()),  # of them with a known time at which the score was read
         _required("young", pa.int64()),  # of those read within a day of the post

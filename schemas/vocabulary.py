@@ -23,7 +23,7 @@ def load() -> tiktoken.Encoding:
     Raises:
         ValueError: the bundled ranks are not the published ones.
     """
-    data = resources.files("schemas").joinpath("data/gpt2.tiktoken").read_bytes()
+    data = resources.files("webtext.schemas").joinpath("data/gpt2.tiktoken").read_bytes()
     return tiktoken.Encoding(
         name="gpt2",
         pat_str=_PATTERN,

@@ -4,10 +4,10 @@ import sys
 import pytest
 
 import beam_runner
-from jobs.beam_flags import separate
-from jobs.build import BuildConfig
-from jobs.config import UsageError, spellings
-from pipeline.engine import known_flags
+from webtext.jobs.beam_flags import separate
+from webtext.jobs.build import BuildConfig
+from webtext.jobs.config import UsageError, spellings
+from webtext.pipeline.engine.beam_options import known_flags
 
 
 def split(*args: str) -> tuple[list[str], list[str]]:

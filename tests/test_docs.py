@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.cli import COMMANDS
-from jobs.config import parse
+from webtext.jobs.cli import COMMANDS
+from webtext.jobs.config import parse
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [
@@ -35,7 +35,7 @@ def commands():
 def test_commands_in_the_documents_parse(words):
     _, command, *args = words
     assert command in COMMANDS
-    module = importlib.import_module(f"jobs.{command}")
+    module = importlib.import_module(f"webtext.jobs.{command}")
     parse(getattr(module, f"{command.capitalize()}Config"), command, args, "webtext")
 
 
@@ -49,7 +49,7 @@ def test_the_readme_shows_the_two_commands_of_the_makefile():
 def test_every_file_is_in_the_architecture():
     text = (ROOT / "ARCHITECTURE.md").read_text()
     folders = ("schemas", "pipeline", "model", "jobs", "benchmarks")
-    wanted = [path for folder in folders for path in (ROOT / folder).glob("*.py") if path.name != "__init__.py"]
+    wanted = [path for folder in folders for path in (ROOT / folder).rglob("*.py") if path.name != "__init__.py"]
     assert len(wanted) > 40
     missing = [path.name for path in wanted if f"`{path.name}`" not in text]
     assert missing == []
@@ -67,7 +67,7 @@ def test_files_stay_small():
     long = {
         str(path.relative_to(ROOT)): lines
         for folder in ("schemas", "pipeline", "model", "jobs", "benchmarks")
-        for path in (ROOT / folder).glob("*.py")
+        for path in (ROOT / folder).rglob("*.py")
         if (lines := len(path.read_text().splitlines())) > 400
     }
     assert long == {}

@@ -8,10 +8,10 @@ import token_corpus
 import torch
 import train_step
 
-from model.data import Corpus, Windows
-from model.gpt2 import GPT2
-from model.settings import GPT2Config
-from schemas.vocabulary import END_OF_TEXT
+from webtext.model.data import Corpus, Windows
+from webtext.model.gpt2 import GPT2
+from webtext.model.settings import GPT2Config
+from webtext.schemas.vocabulary import END_OF_TEXT
 
 CONFIG = GPT2Config(n_layer=2, n_head=2, n_embd=16, n_ctx=32)
 

@@ -13,11 +13,11 @@ import apache_beam as beam
 import pytest
 import webs
 
-from pipeline.corpus import build_corpus
-from pipeline.engine import beam_options
-from pipeline.inputs import Inputs
-from pipeline.parts import build_graph, run_stage
-from schemas.manifest import CorpusManifest
+from webtext.pipeline.corpus import build_corpus
+from webtext.pipeline.engine.beam_options import beam_options
+from webtext.pipeline.engine.beam_stage import build_graph, run_stage
+from webtext.pipeline.inputs import Inputs
+from webtext.schemas.manifest import CorpusManifest
 
 DRY_RUN = (
     *("--runner=DataflowRunner", "--dry_run=True", "--project=fake", "--region=us-central1", "--no_auth"),

@@ -11,11 +11,11 @@ import pytest
 import stages
 import webs
 
-from jobs import cli
-from pipeline import stage as machinery
-from pipeline.parts import run_stage
-from pipeline.stage import StageError
-from schemas.manifest import CorpusManifest
+from webtext.jobs import cli
+from webtext.pipeline.engine import stage as machinery
+from webtext.pipeline.engine.beam_stage import run_stage
+from webtext.pipeline.engine.stage import StageError
+from webtext.schemas.manifest import CorpusManifest
 
 pytestmark = pytest.mark.usefixtures("hurry")
 

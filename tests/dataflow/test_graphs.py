@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from apache_beam.portability import common_urns
 
-from pipeline.stage import Part, Stage, numbered
+from webtext.pipeline.engine.stage import Part, Stage, numbered
 
 GROUP = common_urns.primitives.GROUP_BY_KEY.urn
 RESHUFFLE = common_urns.composites.RESHUFFLE.urn

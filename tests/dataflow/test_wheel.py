@@ -10,20 +10,25 @@ from pathlib import Path
 import pytest
 import stages
 
-from pipeline.parts import run_stage
+from webtext.pipeline.engine.beam_stage import run_stage
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("schemas", "pipeline", "model", "jobs")
 USES_ITS_DATA = """
 import pathlib, sys
-import beam_runner, jobs.cli, jobs.report, pipeline.blocklists, pipeline.preload, pipeline.report, schemas.vocabulary
-from jobs.build import BuildConfig
-from jobs.config import parse
+import beam_runner, webtext
+from webtext.jobs.build import BuildConfig
+from webtext.jobs.config import parse
+from webtext.pipeline import preload
+from webtext.pipeline.account import changes_page
+from webtext.pipeline.links.blocklists import DomainList
+from webtext.schemas import vocabulary
 
-for module in (beam_runner, jobs, pipeline, schemas):
+for module in (beam_runner, webtext, preload, vocabulary):
     assert pathlib.Path(module.__file__).is_relative_to(sys.argv[1]), module.__file__
 parse(BuildConfig, "build", ["--config", "webtext", "--work", "w", "--urls", "u"], "webtext")
-schemas.vocabulary.load()
+DomainList.load("webtext")
+vocabulary.load()
 """
 
 
@@ -34,11 +39,12 @@ def wheel(tmp_path_factory):
         pytest.skip("needs uv, which `make install` brings")
     # A copy, because setuptools builds inside the source tree.
     source = tmp_path_factory.mktemp("source")
-    for name in PACKAGES:
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in (*PACKAGES, "webtext"):
+        shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE", "beam_runner.py"):
         shutil.copy(ROOT / name, source)
-    command = [str(uv), "build", "--wheel", "--out-dir", str(source / "dist"), str(source)]
+    # The source archive first, and the wheel out of that.
+    command = [str(uv), "build", "--out-dir", str(source / "dist"), str(source)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if "Failed to fetch" in done.stderr or "error sending request" in done.stderr:
         pytest.skip("the package index, which setuptools comes from, is out of reach")
@@ -50,15 +56,16 @@ def wheel(tmp_path_factory):
 def test_the_wheel_holds_every_file_of_the_packages(wheel):
     inside = set(zipfile.ZipFile(wheel).namelist())
     wanted = {
-        str(path.relative_to(ROOT))
+        f"webtext/{path.relative_to(ROOT)}"
         for package in PACKAGES
         for path in (ROOT / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert len([name for name in wanted if not name.endswith(".py")]) > 15
     assert wanted - inside == set()
-    assert "beam_runner.py" in inside
-    assert not any(name.startswith(("tests/", "benchmarks/", "examples/")) for name in inside)
+    assert {"beam_runner.py", "webtext/__init__.py", "webtext/py.typed"} <= inside
+    # Nothing else that a folder of packages would get: `model` or `jobs` would hide, or destroy, those of others.
+    assert {name.split("/")[0] for name in inside if ".dist-info/" not in name} == {"beam_runner.py", "webtext"}
 
 
 def test_code_and_data_are_found_where_the_wheel_is_installed(wheel, tmp_path):

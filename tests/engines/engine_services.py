@@ -241,7 +241,7 @@ def prism(logs: Path) -> Iterator[Engine]:
 def worker_pool(logs: Path, environment: Mapping[str, str] | None = None, ours: bool = True) -> Iterator[Engine]:
     """A pool of Python workers, ours or Beam's, as it runs on each machine of a cluster: environment type EXTERNAL."""
     port = free_port()
-    command = [sys.executable, "-m", "jobs.cli", "workers", f"--port={port}"]
+    command = [sys.executable, "-m", "webtext.jobs.cli", "workers", f"--port={port}"]
     if not ours:
         command = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={port}"]
     # Beam's pool starts `python` from the PATH.

@@ -9,7 +9,7 @@ import pytest
 import stages
 from engine_parts import BOOT, SPARK_ITSELF, SPARK_JOB_SERVER
 
-from pipeline.parts import run_stage
+from webtext.pipeline.engine.beam_stage import run_stage
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("engines_wanted")]
 

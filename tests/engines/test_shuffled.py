@@ -11,10 +11,10 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions, S3Options
 from apache_beam.portability.api import beam_runner_api_pb2
 
-from pipeline import stage as stages
-from pipeline.corpus import build_corpus
-from pipeline.inputs import Inputs
-from pipeline.parts import FanOut, build_graph, run_stage
+from webtext.pipeline.corpus import build_corpus
+from webtext.pipeline.engine import stage as stages
+from webtext.pipeline.engine.beam_stage import FanOut, build_graph, run_stage
+from webtext.pipeline.inputs import Inputs
 
 GROUP = "beam:transform:group_by_key:v1"
 RESHUFFLE = "beam:transform:reshuffle:v1"

@@ -14,7 +14,7 @@ from trafilatura import extract
 from trafilatura.settings import Extractor
 from warcio.archiveiterator import ArchiveIterator as WarcioIterator
 
-from schemas import vocabulary
+from webtext.schemas import vocabulary
 
 MINIWEB = Path(__file__).resolve().parents[2] / "examples" / "miniweb"
 WARCS = sorted(MINIWEB.glob("pages-*.warc.gz"))

@@ -22,7 +22,7 @@ def miniweb_build(tmp_path_factory):
     ]
     # In a process of its own: a build starts a fork server, which a test process should not have.
     done = subprocess.run(
-        [sys.executable, "-m", "jobs.cli", "build", *flags], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "webtext.jobs.cli", "build", *flags], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     return work

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from jobs.build import BuildConfig
-from jobs.config import parse
+from webtext.jobs.build import BuildConfig
+from webtext.jobs.config import parse
 
 MINIWEB = Path(__file__).resolve().parents[2] / "examples" / "miniweb"
-WEBTEXT = [sys.executable, "-m", "jobs.cli"]
+WEBTEXT = [sys.executable, "-m", "webtext.jobs.cli"]
 
 
 def build_command(work):

@@ -3,16 +3,16 @@ import sys
 
 import pytest
 
-from jobs import cli
-from jobs.config import UsageError
-from schemas.manifest import ManifestError
+from webtext.jobs import cli
+from webtext.jobs.config import UsageError
+from webtext.schemas.manifest import ManifestError
 
 
 @pytest.mark.parametrize("args", [[], ["--help"], ["build", "--help"]])
 def test_help_imports_neither_beam_nor_torch(args):
     script = (
         "import sys\n"
-        "from jobs.cli import main\n"
+        "from webtext.jobs.cli import main\n"
         "try:\n"
         "    status = main(sys.argv[1:])\n"
         "except SystemExit as stop:\n"

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 import pytest
 import tyro
 
-from jobs.build import BuildConfig
-from jobs.config import UsageError, flags_of, known_presets, parse, preset_flags, spellings
-from pipeline.settings import CorpusSettings, ExtractSettings
+from webtext.jobs.build import BuildConfig
+from webtext.jobs.config import UsageError, flags_of, known_presets, parse, preset_flags, spellings
+from webtext.pipeline.settings import CorpusSettings, ExtractSettings
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.cli import main
-from jobs.curve_drawing import HEIGHT, LEFT, MOST_POINTS, RIGHT, WIDTH, page, svg, ticks, tokens_label
-from model.curve import Curve
+from webtext.jobs.cli import main
+from webtext.jobs.curve_drawing import HEIGHT, LEFT, MOST_POINTS, RIGHT, WIDTH, page, svg, ticks, tokens_label
+from webtext.model.curve import Curve
 
 SVG = "{http://www.w3.org/2000/svg}"
 CURVE = Curve("a", ((0.0, 10.0), (50.0, 7.0), (100.0, 6.0)), ((50.0, 8.0), (100.0, 7.0)))

@@ -4,8 +4,8 @@ import os
 import pytest
 import webs
 
-from jobs import demo
-from jobs.demo import DemoConfig
+from webtext.jobs import demo
+from webtext.jobs.demo import DemoConfig
 
 
 def test_the_mini_web_is_found_here_or_in_the_source(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ SLOW = (
     b"<html><body><article>"
     + b'<p>Some words <a href="/a">and a link</a> and more of them, up to the end.</p>' * 12_000
 )
-WEBTEXT = [sys.executable, "-m", "jobs.cli", "extract"]
+WEBTEXT = [sys.executable, "-m", "webtext.jobs.cli", "extract"]
 
 
 def extract(*args, stdin=b""):

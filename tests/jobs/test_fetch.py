@@ -5,7 +5,7 @@ import threading
 import pytest
 from loopback import HTML, answer, moved, serve
 
-from jobs.cli import main
+from webtext.jobs.cli import main
 
 
 @pytest.fixture

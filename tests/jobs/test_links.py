@@ -12,8 +12,8 @@ import praw.config
 import pytest
 import zstandard
 
-from jobs import cli
-from pipeline.submissions import Post, read_posts
+from webtext.jobs import cli
+from webtext.pipeline.links.dumps import Post, read_posts
 
 ANSWERS = Path(__file__).resolve().parents[3] / "shared" / "data" / "reddit" / "praw_api_t3.ndjson.zst"
 REACH = 1000

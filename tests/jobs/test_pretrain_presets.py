@@ -2,9 +2,9 @@
 
 import pytest
 
-from jobs.config import known_presets, parse
-from jobs.pretrain import PretrainConfig
-from model.settings import SIZES, GPT2Config
+from webtext.jobs.config import known_presets, parse
+from webtext.jobs.pretrain import PretrainConfig
+from webtext.model.settings import SIZES, GPT2Config
 
 
 def preset(name):

@@ -9,17 +9,17 @@ from collections import Counter
 import pyarrow.parquet as pq
 import pytest
 
-from jobs import cli
-from jobs.config import parse
-from jobs.reextract import ReextractConfig, defaults_for
-from pipeline.reextraction import settings_of
-from pipeline.settings import ExtractSettings
-from schemas.manifest import StageManifest
+from webtext.jobs import cli
+from webtext.jobs.config import parse
+from webtext.jobs.reextract import ReextractConfig, defaults_for
+from webtext.pipeline.reextraction import settings_of
+from webtext.pipeline.settings import ExtractSettings
+from webtext.schemas.manifest import StageManifest
 
 
 def webtext(*args):
     # In a process of its own: the command starts a fork server, which a test process should not have.
-    command = [sys.executable, "-m", "jobs.cli", *map(str, args)]
+    command = [sys.executable, "-m", "webtext.jobs.cli", *map(str, args)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

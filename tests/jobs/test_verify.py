@@ -11,11 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs import cli
-from pipeline import storage, verify
-from schemas import tables
-from schemas.manifest import CorpusManifest, File
-from schemas.records import TokenShard
+from webtext.jobs import cli
+from webtext.pipeline.files import storage
+from webtext.pipeline.release import verify
+from webtext.schemas import tables
+from webtext.schemas.manifest import CorpusManifest, File
+from webtext.schemas.records import TokenShard
 
 TRAIN, VAL = "train-00000", "val-00000"
 

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs import cli
-from pipeline import story
-from pipeline.corpus import FLOW
-from schemas.records import Reason
+from webtext.jobs import cli
+from webtext.pipeline.account import why as story
+from webtext.pipeline.corpus import FLOW
+from webtext.schemas.records import Reason
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "miniweb"
 EXPECTED = [json.loads(line) for line in (EXAMPLES / "expected.jsonl").read_text().splitlines()]

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from schemas.manifest import CORPUS_MANIFEST, CorpusManifest
-from schemas.records import TokenShard
-from schemas.tables import TOKENS
-from schemas.vocabulary import END_OF_TEXT
+from webtext.schemas.manifest import CORPUS_MANIFEST, CorpusManifest
+from webtext.schemas.records import TokenShard
+from webtext.schemas.tables import TOKENS
+from webtext.schemas.vocabulary import END_OF_TEXT
 
 Documents = Sequence[Sequence[int]]
 

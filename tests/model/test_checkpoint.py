@@ -9,11 +9,11 @@ from dataclasses import asdict
 import pytest
 import torch
 
-from model import checkpoint
-from model.checkpoint import MODEL, OPTIMIZER, STATE, State
-from model.gpt2 import GPT2, GPT2Config
-from model.optim import adamw
-from model.settings import TrainSettings
+from webtext.model import checkpoint
+from webtext.model.checkpoint import MODEL, OPTIMIZER, STATE, State
+from webtext.model.gpt2 import GPT2, GPT2Config
+from webtext.model.optim import adamw
+from webtext.model.settings import TrainSettings
 
 CONFIG = GPT2Config(n_layer=1, n_head=1, n_embd=8, n_ctx=8, n_vocab=20)
 

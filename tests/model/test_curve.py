@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.curve import LONGEST_LINE, read, smooth, thin
+from webtext.model.curve import LONGEST_LINE, read, smooth, thin
 
 points = st.lists(st.tuples(st.floats(0, 1e12), st.floats(0, 100)), max_size=200).map(tuple)
 

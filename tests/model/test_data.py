@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.data import Batches, Corpus, Windows, permute
-from schemas.manifest import CORPUS_MANIFEST
-from schemas.vocabulary import END_OF_TEXT
+from webtext.model.data import Batches, Corpus, Windows, permute
+from webtext.schemas.manifest import CORPUS_MANIFEST
+from webtext.schemas.vocabulary import END_OF_TEXT
 
 documents = st.lists(st.lists(st.integers(0, 50_255), max_size=30), min_size=1, max_size=12)
 corpora = st.lists(documents, min_size=1, max_size=3)

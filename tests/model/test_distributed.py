@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from model import checkpoint
-from model.checkpoint import MODEL
-from model.log import LOG
-from model.settings import GPT2Config, TrainSettings
-from model.trainer import train
+from webtext.model import checkpoint
+from webtext.model.checkpoint import MODEL
+from webtext.model.log import LOG
+from webtext.model.settings import GPT2Config, TrainSettings
+from webtext.model.trainer import train
 
 CONFIG = GPT2Config(n_layer=2, n_head=2, n_embd=16, n_ctx=16)
 COMMON = {
@@ -29,8 +29,8 @@ import hashlib, json, os, sys
 from pathlib import Path
 import numpy as np, torch
 torch.set_num_threads(1)
-from model import loader, trainer
-from model.settings import GPT2Config, TrainSettings
+from webtext.model import loader, trainer
+from webtext.model.settings import GPT2Config, TrainSettings
 data, run, config, settings, stop = json.loads(sys.argv[1])
 rank = os.environ["RANK"]
 class Recorded(loader.Loader):
@@ -53,7 +53,7 @@ trainer.train(Path(data), Path(run), GPT2Config(**config), TrainSettings(**setti
 FORK = """
 import os, runpy, signal, sys, traceback
 import torch
-from model import trainer
+from webtext.model import trainer
 ranks, script = int(sys.argv[1]), sys.argv[2]
 store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
 os.environ |= {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port)}
@@ -125,7 +125,7 @@ def test_ranks_and_accumulation_change_rounding_only(alone, counting_corpus, tmp
         train(counting_corpus, run, CONFIG, settings)
     else:
         assert start(ranks, counting_corpus, run, settings, by=by) == 0
-        from model.data import Batches, Corpus, Windows
+        from webtext.model.data import Batches, Corpus, Windows
 
         batches = Batches(Windows(Corpus.open(counting_corpus), "train", 16), 16 * 24, settings.seed)
         for rank in range(ranks):
@@ -166,7 +166,7 @@ def test_fsdp_is_ddp_and_its_checkpoints_are_anybodys(counting_corpus, tmp_path,
 
 
 def test_ranks_that_do_not_divide_the_batch_are_refused(counting_corpus, tmp_path, monkeypatch):
-    from model.data import Batches, Corpus, Windows
+    from webtext.model.data import Batches, Corpus, Windows
 
     batches = Batches(Windows(Corpus.open(counting_corpus), "train", 16), 16 * 24, 0)
     with pytest.raises(ValueError, match="24 windows can't be shared evenly by 5 ranks"):

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from model.generate import generate, pick
-from model.gpt2 import GPT2, GPT2Config, to_hf_state
+from webtext.model.generate import generate, pick
+from webtext.model.gpt2 import GPT2, GPT2Config, to_hf_state
 
 CONFIG = GPT2Config(n_layer=2, n_head=2, n_embd=32, n_ctx=32, n_vocab=211)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from model.gpt2 import GPT2, SIZES, GPT2Config, KeyValues, from_hf_state, padded, parameter_count, to_hf_state
+from webtext.model.gpt2 import GPT2, SIZES, GPT2Config, KeyValues, from_hf_state, padded, parameter_count, to_hf_state
 
 PUBLISHED = {
     "gpt2-124m": 124_439_808,

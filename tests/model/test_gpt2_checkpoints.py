@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from model.gpt2 import GPT2, GPT2Config, from_hf_state, parameter_count, to_hf_state
+from webtext.model.gpt2 import GPT2, GPT2Config, from_hf_state, parameter_count, to_hf_state
 
 WEIGHTS = Path(__file__).parents[3] / "shared/data/weights"
 FOLDERS = ["hf_tiny_gpt2_lmbuddy", "hf_gpt2_811k_dc0a59b"]

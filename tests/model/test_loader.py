@@ -5,8 +5,8 @@ import threading
 import numpy as np
 import pytest
 
-from model.data import Batches, Corpus, Windows
-from model.loader import AHEAD, Loader
+from webtext.model.data import Batches, Corpus, Windows
+from webtext.model.loader import AHEAD, Loader
 
 
 def batches_of(corpus, rows=6):

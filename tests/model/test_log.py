@@ -8,15 +8,15 @@ import time
 import pytest
 import torch
 
-from jobs.config import parse
-from jobs.pretrain import PretrainConfig
-from jobs.pretrain import run as pretrain
-from model.data import Batches, Corpus, Windows
-from model.gpt2 import GPT2, parameter_count
-from model.log import Log, viewer
-from model.settings import SIZES, GPT2Config
-from model.signals import Signals, Stopped
-from model.timing import KINDS, Clock, flops_per_token, matmul_ceiling
+from webtext.jobs.config import parse
+from webtext.jobs.pretrain import PretrainConfig
+from webtext.jobs.pretrain import run as pretrain
+from webtext.model.data import Batches, Corpus, Windows
+from webtext.model.gpt2 import GPT2, parameter_count
+from webtext.model.log import Log, viewer
+from webtext.model.settings import SIZES, GPT2Config
+from webtext.model.signals import Signals, Stopped
+from webtext.model.timing import KINDS, Clock, flops_per_token, matmul_ceiling
 
 
 def steps(path):

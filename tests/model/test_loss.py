@@ -6,9 +6,9 @@ import torch.nn.functional as F  # noqa: N812
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.gpt2 import GPT2, GPT2Config, document_mask
-from model.loss import summed_cross_entropy
-from schemas.vocabulary import END_OF_TEXT
+from webtext.model.gpt2 import GPT2, GPT2Config, document_mask
+from webtext.model.loss import summed_cross_entropy
+from webtext.schemas.vocabulary import END_OF_TEXT
 
 
 @given(tokens=st.integers(1, 20), chunk=st.integers(1, 25), seed=st.integers(0, 99))

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from model.gpt2 import GPT2, GPT2Config
-from model.muon import Muon, orthogonalised
-from model.optim import optimizers, step_all
-from model.settings import TrainSettings
+from webtext.model.gpt2 import GPT2, GPT2Config
+from webtext.model.muon import Muon, orthogonalised
+from webtext.model.optim import optimizers, step_all
+from webtext.model.settings import TrainSettings
 
 
 @pytest.mark.parametrize("shape", [(6, 6), (24, 6), (6, 24)])

@@ -2,9 +2,9 @@
 
 import pytest
 
-from model.gpt2 import GPT2, GPT2Config
-from model.optim import adamw, learning_rate
-from model.settings import TrainSettings
+from webtext.model.gpt2 import GPT2, GPT2Config
+from webtext.model.optim import adamw, learning_rate
+from webtext.model.settings import TrainSettings
 
 
 def test_learning_rate_climbs_to_lr_and_falls_to_its_share():

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from jobs.config import parse
-from jobs.pretrain import PretrainConfig
-from model.settings import FREE_TO_CHANGE, SIZES, GPT2Config, TrainSettings
+from webtext.jobs.config import parse
+from webtext.jobs.pretrain import PretrainConfig
+from webtext.model.settings import FREE_TO_CHANGE, SIZES, GPT2Config, TrainSettings
 
 
 def preset(name):

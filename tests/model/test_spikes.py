@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from model.spikes import LEAST, WINDOW, SpikeGuard
+from webtext.model.spikes import LEAST, WINDOW, SpikeGuard
 
 
 def judged(losses, sigma=6.0):

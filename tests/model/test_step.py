@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from model.distributed import Ranks, StepLoss
-from model.gpt2 import GPT2, GPT2Config
-from model.settings import TrainSettings
-from model.signals import Signals
-from model.step import Gradient, evaluate
+from webtext.model.distributed import Ranks, StepLoss
+from webtext.model.gpt2 import GPT2, GPT2Config
+from webtext.model.settings import TrainSettings
+from webtext.model.signals import Signals
+from webtext.model.step import Gradient, evaluate
 
 CONFIG = GPT2Config(n_layer=2, n_head=2, n_embd=16, n_ctx=8, n_vocab=50)
 SETTINGS = TrainSettings(batch_tokens=6 * 8)

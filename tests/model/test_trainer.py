@@ -18,12 +18,12 @@ import numpy as np
 import pytest
 import torch
 
-from jobs.sample import SampleConfig
-from jobs.sample import run as sample
-from model import checkpoint
-from model.data import Batches, Corpus, Windows
-from model.settings import GPT2Config, TrainSettings
-from model.trainer import LOG, train
+from webtext.jobs.sample import SampleConfig
+from webtext.jobs.sample import run as sample
+from webtext.model import checkpoint
+from webtext.model.data import Batches, Corpus, Windows
+from webtext.model.settings import GPT2Config, TrainSettings
+from webtext.model.trainer import LOG, train
 
 CONFIG = GPT2Config(n_layer=1, n_head=2, n_embd=16, n_ctx=16)
 SETTINGS = TrainSettings(
@@ -228,7 +228,13 @@ class Command:
             "train.warmup": 5, "train.lr": 0.01, "train.eval-every": 9, "train.eval-windows": 4,
             "train.checkpoint-every": 7, "train.device": "cpu",
         }  # fmt: skip
-        self.args = [sys.executable, "-m", "jobs.cli", "pretrain", *(f"--{name}={flags[name]}" for name in flags)]
+        self.args = [
+            sys.executable,
+            "-m",
+            "webtext.jobs.cli",
+            "pretrain",
+            *(f"--{name}={flags[name]}" for name in flags),
+        ]
 
     def start(self) -> subprocess.Popen[bytes]:
         environment = os.environ | {"OMP_NUM_THREADS": "1"}

@@ -4,8 +4,8 @@ import asyncio
 
 from loopback import answer, serve
 
-from pipeline.client import Client
-from pipeline.fetch_settings import FetchSettings
+from webtext.pipeline.pages.crawl.client import Client
+from webtext.pipeline.pages.crawl.settings import FetchSettings
 
 BASE = {
     "contact": "me@example.org",

@@ -5,11 +5,22 @@ from pathlib import Path
 
 import loopback_site
 
-from pipeline import fetch, storage, tabular, urls, warc
-from pipeline.fetch_settings import FetchSettings
-from pipeline.stage import Shuffle, Stage, complete, emit_blocks, numbered, receipts_of, run_shuffled_part
-from schemas import tables
-from schemas.records import Reason
+from webtext.pipeline.archives import warc
+from webtext.pipeline.engine.stage import (
+    Shuffle,
+    Stage,
+    complete,
+    emit_blocks,
+    numbered,
+    receipts_of,
+    run_shuffled_part,
+)
+from webtext.pipeline.files import storage, tabular
+from webtext.pipeline.identity import urls
+from webtext.pipeline.pages.crawl import stage as fetch
+from webtext.pipeline.pages.crawl.settings import FetchSettings
+from webtext.schemas import tables
+from webtext.schemas.records import Reason
 
 PARTS = 2
 DELAY = 0.1

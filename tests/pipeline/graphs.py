@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pipeline.stage import Stage, numbered
-from schemas import tables
+from webtext.pipeline.engine.stage import Stage, numbered
+from webtext.schemas import tables
 
 
 def union_find(pairs):

@@ -3,9 +3,11 @@
 import numpy as np
 from inline import run_here
 
-from pipeline import minhash, packed, urls
-from pipeline.stage import Stage, numbered
-from schemas import tables
+from webtext.pipeline.engine import packed
+from webtext.pipeline.engine.stage import Stage, numbered
+from webtext.pipeline.identity import urls
+from webtext.pipeline.text import minhash
+from webtext.schemas import tables
 
 
 def write_documents(work, texts, parts=1, scores=None):

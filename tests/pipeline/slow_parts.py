@@ -5,8 +5,8 @@ from pathlib import Path
 
 import stages
 
-from pipeline import stage as machinery
-from schemas.records import Reason, Rejected
+from webtext.pipeline.engine import stage as machinery
+from webtext.schemas.records import Reason, Rejected
 
 ROWS = 3000
 

@@ -16,12 +16,16 @@ import pyarrow.parquet as pq
 import webs
 from warcio.warcwriter import WARCWriter
 
-from pipeline import commoncrawl, crawl_index, packed, storage, warc
-from pipeline.parts import run_stage
-from pipeline.tabular import TableWriter
-from pipeline.urls import canonicalize, host_of, link_key
-from schemas import tables
-from schemas.manifest import File, Receipt, StageManifest, Tally
+from webtext.pipeline.archives import warc
+from webtext.pipeline.engine import packed
+from webtext.pipeline.engine.beam_stage import run_stage
+from webtext.pipeline.files import storage
+from webtext.pipeline.files.tabular import TableWriter
+from webtext.pipeline.identity.urls import canonicalize, host_of, link_key
+from webtext.pipeline.pages.commoncrawl import index as crawl_index
+from webtext.pipeline.pages.commoncrawl import stage as commoncrawl
+from webtext.schemas import tables
+from webtext.schemas.manifest import File, Receipt, StageManifest, Tally
 
 PARTS = 3
 MAX_PAGE = 2_000_000

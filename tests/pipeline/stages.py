@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pipeline import packed
-from pipeline.stage import Shuffle, Stage, numbered
-from schemas.records import Reason, Rejected
+from webtext.pipeline.engine import packed
+from webtext.pipeline.engine.stage import Shuffle, Stage, numbered
+from webtext.schemas.records import Reason, Rejected
 
 NUMBERS = pa.schema([pa.field("n", pa.int64(), nullable=False)])
 _VALUE = np.dtype([("value", "<u8")])

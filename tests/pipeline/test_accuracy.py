@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import accuracy, tabular
-from pipeline.dedup import find_copies
-from pipeline.settings import CorpusSettings, DedupSettings
+from webtext.pipeline.dedup import accuracy
+from webtext.pipeline.dedup.recipe import find_copies
+from webtext.pipeline.files import tabular
+from webtext.pipeline.settings import CorpusSettings, DedupSettings
 
 
 def words(seed, count):

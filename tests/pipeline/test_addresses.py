@@ -7,10 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loopback import HTML, Names, answer, serve
 
-from pipeline.addresses import ForbiddenAddress, GuardedResolver, SystemResolver, check_ip, check_url, open_socket
-from pipeline.client import Client
-from pipeline.fetch_settings import FetchSettings
-from schemas.records import Reason
+from webtext.pipeline.pages.crawl.addresses import (
+    ForbiddenAddress,
+    GuardedResolver,
+    SystemResolver,
+    check_ip,
+    check_url,
+    open_socket,
+)
+from webtext.pipeline.pages.crawl.client import Client
+from webtext.pipeline.pages.crawl.settings import FetchSettings
+from webtext.schemas.records import Reason
 
 FORBIDDEN_HOSTS = [
     # loopback in every spelling

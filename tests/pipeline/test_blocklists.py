@@ -3,12 +3,18 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.blocklists import DomainList, FileTypeList
-from pipeline.urls import canonicalize, host_of
+from webtext.pipeline.identity.urls import canonicalize, host_of
+from webtext.pipeline.links.blocklists import DomainList, FileTypeList
 
-DATA = resources.files("pipeline").joinpath("data")
+DATA = resources.files("webtext.pipeline")
+NAMES = Path(__file__).resolve().parents[2] / "benchmarks" / "data" / "webtext-top1000.tsv"
 TOP_1000 = Path(__file__).resolve().parents[3] / "shared" / "data" / "domains" / "webtext_top1000_domains.txt"
-LISTS = ["domains-webtext.tsv", "domains-openwebtext.tsv", "file-types-default.tsv", "tracking-parameters.tsv"]
+LISTS = [
+    "links/data/domains-webtext.tsv",
+    "links/data/domains-openwebtext.tsv",
+    "links/data/file-types-default.tsv",
+    "identity/data/tracking-parameters.tsv",
+]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +85,7 @@ def test_domains_are_hosts_as_canonical_urls_have_them(name):
 
 def webtext_links():
     """Links of WebText by second-level name, without the public suffix: amazon stands for amazon.co.uk as well."""
-    lines = DATA.joinpath("webtext-top1000.tsv").read_text("utf-8").splitlines()
+    lines = NAMES.read_text("utf-8").splitlines()
     return {name: int(links) for name, links in (line.split("\t") for line in lines if line[0] != "#")}
 
 

@@ -6,9 +6,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import candidates, minhash, packed
-from pipeline.groups import Groups
-from pipeline.stage import numbered
+from webtext.pipeline.dedup import candidates
+from webtext.pipeline.dedup.groups import Groups
+from webtext.pipeline.engine import packed
+from webtext.pipeline.engine.stage import numbered
+from webtext.pipeline.text import minhash
 
 buckets = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 60)), max_size=80)
 

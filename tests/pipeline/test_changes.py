@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import changes, changes_page
-from pipeline.changes import ABSENT, DOCUMENT, Example, compare
-from pipeline.workdir import CLAIM
-from schemas import tables
-from schemas.manifest import File, Receipt, StageManifest, Tally
-from schemas.records import Reason
+from webtext.pipeline.account import changes, changes_page
+from webtext.pipeline.account.changes import ABSENT, DOCUMENT, Example, compare
+from webtext.pipeline.engine.workdir import CLAIM
+from webtext.schemas import tables
+from webtext.schemas.manifest import File, Receipt, StageManifest, Tally
+from webtext.schemas.records import Reason
 
 REASONS = [Reason.TOO_SHORT, Reason.NO_TEXT, Reason.NOT_ENGLISH]
 

@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from loopback import HTML, Names, answer, moved, serve
 
-from pipeline.client import Client
-from pipeline.fetch_settings import FetchSettings
-from pipeline.http_payload import decode_body, parse_response
-from schemas.records import Reason
+from webtext.pipeline.archives.http_payload import decode_body, parse_response
+from webtext.pipeline.pages.crawl.client import Client
+from webtext.pipeline.pages.crawl.settings import FetchSettings
+from webtext.schemas.records import Reason
 
 # What a page looks like.
 

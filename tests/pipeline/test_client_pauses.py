@@ -10,9 +10,9 @@ import uvloop
 from asking import BASE, fetch, silent
 from loopback import HTML, answer, moved, serve
 
-from pipeline.client import Client
-from pipeline.fetch_settings import FetchSettings
-from schemas.records import Reason
+from webtext.pipeline.pages.crawl.client import Client
+from webtext.pipeline.pages.crawl.settings import FetchSettings
+from webtext.schemas.records import Reason
 
 
 def sequence(*replies):

@@ -34,15 +34,18 @@ from warcio.archiveiterator import ArchiveIterator
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
-from pipeline import commoncrawl, pages, storage, warc
-from pipeline.commoncrawl_settings import CommonCrawlSettings
-from pipeline.corpus import build_corpus
-from pipeline.fetch_settings import FetchSettings
-from pipeline.inputs import Inputs
-from pipeline.parts import run_stage
-from pipeline.stage import Stage, numbered
-from pipeline.urls import canonicalize, link_key
-from schemas.records import Reason
+from webtext.pipeline.archives import warc
+from webtext.pipeline.corpus import build_corpus
+from webtext.pipeline.engine.beam_stage import run_stage
+from webtext.pipeline.engine.stage import Stage, numbered
+from webtext.pipeline.files import storage
+from webtext.pipeline.identity.urls import canonicalize, link_key
+from webtext.pipeline.inputs import Inputs
+from webtext.pipeline.pages import stages as pages
+from webtext.pipeline.pages.commoncrawl import stage as commoncrawl
+from webtext.pipeline.pages.commoncrawl.settings import CommonCrawlSettings
+from webtext.pipeline.pages.crawl.settings import FetchSettings
+from webtext.schemas.records import Reason
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +179,7 @@ def test_pages_takes_what_was_made(world, tmp_path):
 
 
 def pages_shuffle(captures):
-    from pipeline.stage import Shuffle
+    from webtext.pipeline.engine.stage import Shuffle
 
     return Shuffle(numbered([path] for path in captures), partial(pages.emit, PARTS), 1000)
 

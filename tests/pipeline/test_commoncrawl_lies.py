@@ -4,12 +4,12 @@ import pytest
 import webs
 from small_crawl import CRAWLS, FAST, links_of, make_crawl, rows_of, serve, take, two_pages
 
-from pipeline import storage
-from pipeline.commoncrawl_settings import CommonCrawlSettings
-from pipeline.stage import StageError
-from pipeline.tabular import TableWriter
-from schemas import tables
-from schemas.records import Reason
+from webtext.pipeline.engine.stage import StageError
+from webtext.pipeline.files import storage
+from webtext.pipeline.files.tabular import TableWriter
+from webtext.pipeline.pages.commoncrawl.settings import CommonCrawlSettings
+from webtext.schemas import tables
+from webtext.schemas.records import Reason
 
 
 @pytest.mark.parametrize("fault", ["cut", "ignores range", "other range", "redirect", "forbidden", "other bytes"])

@@ -3,7 +3,7 @@ from graphs import union_find
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import components
+from webtext.pipeline.dedup import components
 
 edges = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=60)
 

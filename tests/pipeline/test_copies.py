@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import copies
+from webtext.pipeline.dedup import clusters as copies
 
 documents = st.lists(st.tuples(*[st.integers(0, 2)] * 4), max_size=30)
 

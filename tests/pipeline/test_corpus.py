@@ -11,8 +11,8 @@ import memory_store
 import pytest
 import webs
 
-from pipeline.settings import CorpusSettings, DedupSettings
-from schemas.manifest import CorpusManifest
+from webtext.pipeline.settings import CorpusSettings, DedupSettings
+from webtext.schemas.manifest import CorpusManifest
 
 EMBEDDED = ("--runner=PortableRunner", "--job_endpoint=embed", "--environment_type=LOOPBACK")
 

@@ -10,11 +10,13 @@ import pytest
 import webs
 from small_crawl import FAST, INDEX, links_of, serve, take, two_pages, write_links
 
-from pipeline import commoncrawl, crawl_index, storage
-from pipeline.commoncrawl_settings import CommonCrawlSettings
-from pipeline.parts import run_stage
-from pipeline.stage import StageError
-from pipeline.urls import link_key
+from webtext.pipeline.engine.beam_stage import run_stage
+from webtext.pipeline.engine.stage import StageError
+from webtext.pipeline.files import storage
+from webtext.pipeline.identity.urls import link_key
+from webtext.pipeline.pages.commoncrawl import index as crawl_index
+from webtext.pipeline.pages.commoncrawl import stage as commoncrawl
+from webtext.pipeline.pages.commoncrawl.settings import CommonCrawlSettings
 
 
 def wide_index(path, hosts, rows_of_each):

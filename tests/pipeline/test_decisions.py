@@ -1,5 +1,5 @@
-from pipeline import decisions
-from pipeline.settings import ShardSettings
+from webtext.pipeline.dedup import decisions
+from webtext.pipeline.settings import ShardSettings
 
 
 def test_validation_share_and_seed():

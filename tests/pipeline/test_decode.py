@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.decode import decode
+from webtext.pipeline.documents.decode import decode
 
 FRENCH = "Déjà vu: l'été où la vieille ville naïve a changé, à côté de la forêt. "
 RUSSIAN = "Это старый город у моря, и железная дорога изменила его жизнь. "

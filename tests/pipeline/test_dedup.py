@@ -10,10 +10,11 @@ import library
 import pytest
 import zstandard
 
-from pipeline import candidates, groups, tabular
-from pipeline.dedup import find_copies
-from pipeline.settings import CorpusSettings, DedupSettings, ShardSettings
-from pipeline.stage import StageError
+from webtext.pipeline.dedup import candidates, groups
+from webtext.pipeline.dedup.recipe import find_copies
+from webtext.pipeline.engine.stage import StageError
+from webtext.pipeline.files import tabular
+from webtext.pipeline.settings import CorpusSettings, DedupSettings, ShardSettings
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "neardup"
 SITE = "https://example.org/"

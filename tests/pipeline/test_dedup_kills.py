@@ -14,9 +14,9 @@ from pathlib import Path
 
 import library
 
-from pipeline import groups
-from pipeline.dedup import find_copies
-from pipeline.settings import CorpusSettings
+from webtext.pipeline.dedup import groups
+from webtext.pipeline.dedup.recipe import find_copies
+from webtext.pipeline.settings import CorpusSettings
 
 KILLS = int(os.environ.get("WEBTEXT_TEST_KILLS", "2"))
 DOCUMENTS = 40  # of a group
@@ -24,11 +24,11 @@ SEARCH = f"""
 import sys
 from functools import partial
 from pathlib import Path
-from pipeline import groups, storage
-from pipeline.dedup import find_copies
-from pipeline.parts import run_stage
-from pipeline.settings import CorpusSettings
-from schemas.manifest import StageManifest
+from webtext.pipeline import groups, storage
+from webtext.pipeline.dedup import find_copies
+from webtext.pipeline.parts import run_stage
+from webtext.pipeline.settings import CorpusSettings
+from webtext.schemas.manifest import StageManifest
 
 groups._DOCUMENTS = {DOCUMENTS}
 work = sys.argv[1]

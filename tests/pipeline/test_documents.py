@@ -6,12 +6,13 @@ import hostile
 import pytest
 import webs
 
-from pipeline import documents, sandbox
-from pipeline.sandbox import Sandbox
-from pipeline.settings import ExtractSettings
-from pipeline.verdicts import Dropped, Extracted
-from pipeline.warc import RawPage
-from schemas.records import Reason
+from webtext.pipeline.archives.warc import RawPage
+from webtext.pipeline.documents import stage as documents
+from webtext.pipeline.engine import sandbox
+from webtext.pipeline.engine.sandbox import Sandbox
+from webtext.pipeline.settings import ExtractSettings
+from webtext.pipeline.text.document import Dropped, Extracted
+from webtext.schemas.records import Reason
 
 SENTENCE = "The old harbour town has changed a good deal since the railway came to the valley, people say. "
 GOOD = f"<html><body>{''.join(f'<p>{SENTENCE * 3}{n}</p>' for n in range(10))}</body></html>".encode()

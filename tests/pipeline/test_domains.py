@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline import domains
+from webtext.pipeline.identity import domains
 
 
 @pytest.mark.parametrize(

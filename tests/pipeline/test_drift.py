@@ -1,8 +1,8 @@
 import pytest
 
-from pipeline.drift import lost
-from pipeline.outcome import Outcome, Redirect
-from schemas.records import Reason
+from webtext.pipeline.pages.crawl.drift import lost
+from webtext.pipeline.pages.crawl.outcome import Outcome, Redirect
+from webtext.schemas.records import Reason
 
 POSTED = 1_400_000_000  # 13 May 2014
 NOW = 1_790_000_000.0

@@ -6,8 +6,8 @@ from apache_beam.options.pipeline_options import DirectOptions, PortableOptions,
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
 from apache_beam.testing.util import assert_that, equal_to
 
-from pipeline import engine
-from pipeline.engine import beam_options, check_job, is_local, known_flags
+from webtext.pipeline.engine import beam_options as engine
+from webtext.pipeline.engine.beam_options import beam_options, check_job, is_local, known_flags
 
 
 def runner(*flags: str) -> str:
@@ -49,7 +49,7 @@ def test_runners_that_switch_engines_become_the_local_one_with_one_warning(given
     engine._warn_of_switching.cache_clear()
     with caplog.at_level(logging.WARNING):
         assert [runner(f"--runner={given}"), runner(f"--runner={given}")] == ["FnApiRunner", "FnApiRunner"]
-    assert len([r for r in caplog.records if r.name == "pipeline.engine"]) == 1
+    assert len([r for r in caplog.records if r.name == "webtext.pipeline.engine.beam_options"]) == 1
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline import exchange
-from pipeline.stage import Stage, numbered, paths_of
+from webtext.pipeline.engine import exchange
+from webtext.pipeline.engine.stage import Stage, numbered, paths_of
 
 SCHEMA = pa.schema([pa.field("n", pa.int64()), pa.field("word", pa.string())])
 

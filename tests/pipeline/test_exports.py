@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import exports, submissions
-from pipeline.submissions import Post, TruncatedInput, read_posts
-from schemas.records import Reason, Rejected
+from webtext.pipeline.links import dumps as submissions
+from webtext.pipeline.links import exports
+from webtext.pipeline.links.dumps import Post, TruncatedInput, read_posts
+from webtext.schemas.records import Reason, Rejected
 
 REDDIT = Path(__file__).resolve().parents[3] / "shared" / "data" / "reddit"
 HEADER = "id,url,score,created_utc,subreddit,title\n"

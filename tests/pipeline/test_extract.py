@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from pipeline import extract, guards
-from pipeline.settings import ExtractSettings
-from pipeline.verdicts import Dropped, Extracted
-from schemas import vocabulary
-from schemas.records import Reason
+from webtext.pipeline.documents import extract, guards
+from webtext.pipeline.settings import ExtractSettings
+from webtext.pipeline.text.document import Dropped, Extracted
+from webtext.schemas import vocabulary
+from webtext.schemas.records import Reason
 
 SENTENCE = "The old harbour town has changed a good deal since the railway came to the valley, people say. "
 GERMAN = "Die alte Hafenstadt hat sich sehr verändert, seit die Eisenbahn in das Tal gekommen ist, sagt man. "

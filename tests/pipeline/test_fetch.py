@@ -28,14 +28,18 @@ from fetching import (
 from inline import run_here
 from warcio.archiveiterator import ArchiveIterator
 
-from pipeline import domains, fetch, packed, pages, urls, warc, warc_writer
-from pipeline.corpus import build_corpus
-from pipeline.inputs import Inputs
-from pipeline.outcome import Outcome
-from pipeline.settings import ExtractSettings
-from pipeline.spool import PREFIX, Spool, sweep
-from pipeline.stage import Shuffle, Stage, complete, emit_blocks, numbered, run_shuffled_part
-from schemas.records import Reason
+from webtext.pipeline.archives import warc, warc_writer
+from webtext.pipeline.corpus import build_corpus
+from webtext.pipeline.engine import packed
+from webtext.pipeline.engine.stage import Shuffle, Stage, complete, emit_blocks, numbered, run_shuffled_part
+from webtext.pipeline.identity import domains, urls
+from webtext.pipeline.inputs import Inputs
+from webtext.pipeline.pages import stages as pages
+from webtext.pipeline.pages.crawl import stage as fetch
+from webtext.pipeline.pages.crawl.outcome import Outcome
+from webtext.pipeline.pages.crawl.spool import PREFIX, Spool, sweep
+from webtext.pipeline.settings import ExtractSettings
+from webtext.schemas.records import Reason
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,11 @@ from pathlib import Path
 import loopback_site
 from fetching import DELAY, PARTS, crawl_of, page_at, rows_of, run_stage, site_page, write_links
 
-from pipeline import fetch, packed, urls
-from pipeline.spool import JOURNAL, PREFIX
-from pipeline.stage import emit_blocks
+from webtext.pipeline.engine import packed
+from webtext.pipeline.engine.stage import emit_blocks
+from webtext.pipeline.identity import urls
+from webtext.pipeline.pages.crawl import stage as fetch
+from webtext.pipeline.pages.crawl.spool import JOURNAL, PREFIX
 
 ONE_PART = """
 import sys, fetching

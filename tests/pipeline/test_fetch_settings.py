@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.fetch_settings import FetchSettings
+from webtext.pipeline.pages.crawl.settings import FetchSettings
 
 
 @pytest.mark.parametrize("contact", ["", " ", "me", "x@y", "me@example.org\r\nX: y", "ftp://a.b", "(me@example.org)"])

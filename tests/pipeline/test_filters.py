@@ -6,12 +6,13 @@ import time
 import numpy as np
 import pytest
 
-from pipeline import c4, extract, filters, gopher
-from pipeline.settings import FILTERS, ExtractSettings
-from pipeline.verdicts import Dropped, Extracted
-from schemas import vocabulary
-from schemas.manifest import StageManifest
-from schemas.records import Reason
+from webtext.pipeline.documents import extract
+from webtext.pipeline.settings import FILTERS, ExtractSettings
+from webtext.pipeline.text import c4, filters, gopher
+from webtext.pipeline.text.document import Dropped, Extracted
+from webtext.schemas import vocabulary
+from webtext.schemas.manifest import StageManifest
+from webtext.schemas.records import Reason
 
 PROSE = [
     "The old harbour town has changed a good deal since the railway came to the valley.",

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_filters import broken, spaced
 
-from pipeline import c4, gopher
-from pipeline.decode import decode
+from webtext.pipeline.documents.decode import decode
+from webtext.pipeline.text import c4, gopher
 
 PAGES = Path(__file__).resolve().parents[3] / "shared" / "data" / "html" / "scrapinghub" / "html"
 

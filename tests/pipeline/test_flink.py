@@ -1,4 +1,4 @@
-from pipeline.engine import beam_options, runner_for
+from webtext.pipeline.engine.beam_options import beam_options, runner_for
 
 
 def server(*flags):

@@ -1,6 +1,6 @@
 """When each URL of a crawl has its turn."""
 
-from pipeline.frontier import BREAKER, Frontier, Turn
+from webtext.pipeline.pages.crawl.frontier import BREAKER, Frontier, Turn
 
 
 def test_the_frontier_takes_hosts_in_turn_and_gives_a_dead_one_up():

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.groups import Groups
+from webtext.pipeline.dedup.groups import Groups
 
 
 @given(st.integers(1, 70), st.integers(0, 900_000))

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import guards, main_text
-from pipeline.decode import decode
-from schemas.records import Reason
+from webtext.pipeline.documents import guards, main_text
+from webtext.pipeline.documents.decode import decode
+from webtext.schemas.records import Reason
 
 DATA = Path("../shared/data/html")
 

@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from jobs.funnel import print_funnel
-from pipeline import posts
-from pipeline.health import GREATEST_SCORE, LEAST_SCORE, Histogram, months, read_months, warnings
-from pipeline.report import Facts, render
-from pipeline.settings import LinkSettings
-from pipeline.stage import PartOutput, Stage, numbered
-from pipeline.submissions import read_posts
-from schemas.manifest import CorpusManifest, Tally
+from webtext.jobs.funnel import print_funnel
+from webtext.pipeline.account.report import Facts, render
+from webtext.pipeline.engine.stage import PartOutput, Stage, numbered
+from webtext.pipeline.links import stages as posts
+from webtext.pipeline.links.dumps import read_posts
+from webtext.pipeline.links.health import GREATEST_SCORE, LEAST_SCORE, Histogram, months, read_months, warnings
+from webtext.pipeline.settings import LinkSettings
+from webtext.schemas.manifest import CorpusManifest, Tally
 
 REDDIT = Path(__file__).resolve().parents[3] / "shared" / "data" / "reddit"
 DAY = 86_400
@@ -139,7 +139,7 @@ def test_a_warning_tells_what_may_be_wrong():
 
 
 def test_the_report_shows_the_months():
-    from pipeline.findings import Clusters, Kept
+    from webtext.pipeline.account.findings import Clusters, Kept
 
     found = yields(*[100] * 4, 7, *[100] * 4)
     manifest = CorpusManifest({}, {}, (), (), {})

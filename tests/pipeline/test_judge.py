@@ -1,10 +1,10 @@
 import numpy as np
 
-from pipeline import minhash
-from pipeline.judge import judge
-from pipeline.settings import ExtractSettings
-from pipeline.verdicts import Extracted
-from schemas import vocabulary
+from webtext.pipeline.settings import ExtractSettings
+from webtext.pipeline.text import minhash
+from webtext.pipeline.text.document import Extracted
+from webtext.pipeline.text.judge import judge
+from webtext.schemas import vocabulary
 
 ALL = ExtractSettings(min_tokens=0, language_probability=0)
 

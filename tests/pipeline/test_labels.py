@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from inline import run_here
 
-from pipeline import labels, stars
-from pipeline.parts import run_stage
-from pipeline.stage import StageError
-from schemas import tables
+from webtext.pipeline.dedup import labels, stars
+from webtext.pipeline.engine.beam_stage import run_stage
+from webtext.pipeline.engine.stage import StageError
+from webtext.schemas import tables
 
 DOCUMENTS = 4
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from pipeline import language
-from pipeline.settings import ExtractSettings
+from webtext.pipeline.settings import ExtractSettings
+from webtext.pipeline.text import language
 
 LINGUA = Path(__file__).resolve().parents[3] / "shared/data/langid/lingua_300_per_language.jsonl.zst"
 

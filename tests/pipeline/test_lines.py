@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import exchange, lines
-from pipeline import stage as stages
-from pipeline.groups import Groups
-from pipeline.settings import DedupSettings
-from pipeline.stage import Stage
+from webtext.pipeline.dedup import lines
+from webtext.pipeline.dedup.groups import Groups
+from webtext.pipeline.engine import exchange
+from webtext.pipeline.engine import stage as stages
+from webtext.pipeline.engine.stage import Stage
+from webtext.pipeline.settings import DedupSettings
 
 SITE = "https://example.org/"
 
@@ -93,7 +94,7 @@ def find(work, documents, texts, ranges):
 @pytest.mark.parametrize(("parts", "ranges", "at_once"), [(1, 1, 500_000), (5, 3, 2), (3, 7, 500_000)])
 def test_the_stages_tell_each_part_its_lines(tmp_path, monkeypatch, parts, ranges, at_once):
     monkeypatch.setattr(lines, "_ROWS", at_once)
-    monkeypatch.setattr("pipeline.groups._DOCUMENTS", 4)
+    monkeypatch.setattr("webtext.pipeline.dedup.groups._DOCUMENTS", 4)
     texts = {f"{SITE}{n}": f"own line {n * 'x'}\nfooter\nfooter\n" + "every third\n" * (n % 3 == 0) for n in range(12)}
     texts["https://other.example/"] = "footer"
     documents = library.write_documents(Path(tmp_path), texts, parts)

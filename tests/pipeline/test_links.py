@@ -8,11 +8,11 @@ from fastwarc.warc import ArchiveIterator, WarcRecordType
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.links import Lists, end_of, merge_posts, select_post
-from pipeline.settings import LinkSettings
-from pipeline.submissions import Post, read_posts
-from pipeline.urls import canonicalize, link_key
-from schemas.records import Link, Reason, Rejected, Submission
+from webtext.pipeline.identity.urls import canonicalize, link_key
+from webtext.pipeline.links.dumps import Post, read_posts
+from webtext.pipeline.links.rules import Lists, end_of, merge_posts, select_post
+from webtext.pipeline.settings import LinkSettings
+from webtext.schemas.records import Link, Reason, Rejected, Submission
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 WEBTEXT = LinkSettings()

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from lxml import etree, html
 from trafilatura import external, html2txt
 
-from pipeline import main_text, main_text_paths, main_text_steps
-from pipeline.decode import decode
-from pipeline.settings import ExtractSettings
+from webtext.pipeline.documents import main_text
+from webtext.pipeline.documents import trafilatura_paths as main_text_paths
+from webtext.pipeline.documents import trafilatura_steps as main_text_steps
+from webtext.pipeline.documents.decode import decode
+from webtext.pipeline.settings import ExtractSettings
 
 DATA = Path("../shared/data/html")
 SETTINGS = ExtractSettings()

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import extract, masking
-from pipeline.settings import ExtractSettings
-from pipeline.verdicts import Extracted
-from schemas import vocabulary
+from webtext.pipeline.documents import extract
+from webtext.pipeline.settings import ExtractSettings
+from webtext.pipeline.text import masking
+from webtext.pipeline.text.document import Extracted
+from webtext.schemas import vocabulary
 
 
 @pytest.mark.parametrize(

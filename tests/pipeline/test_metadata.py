@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline import main_text, metadata
+from webtext.pipeline.documents import main_text, metadata
 
 
 def read(head, start="<html>", body=""):

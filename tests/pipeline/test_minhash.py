@@ -6,7 +6,7 @@ from datasketch import MinHash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import minhash
+from webtext.pipeline.text import minhash
 
 words = st.lists(
     st.sampled_from(["a", "b", "c", "d", "e", "Größe", "東京", "naïve", "don't", "x1", "_", "Ω"]), max_size=60

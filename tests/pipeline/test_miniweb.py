@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 import webs
 
-from pipeline.settings import CorpusSettings, LinkSettings
-from pipeline.urls import canonicalize, link_key
-from schemas.records import Reason
+from webtext.pipeline.identity.urls import canonicalize, link_key
+from webtext.pipeline.settings import CorpusSettings, LinkSettings
+from webtext.schemas.records import Reason
 
 SHARED = webs.ROOT.parent / "shared" / "data" / "miniweb"
 WEBS = {"shipped": webs.MINIWEB, "shared": SHARED}

@@ -11,11 +11,12 @@ import mutations
 import pytest
 import webs
 
-from pipeline import documents, warc
-from pipeline.sandbox import Failure, Sandbox
-from pipeline.settings import ExtractSettings
-from pipeline.verdicts import Dropped, Extracted
-from pipeline.warc import RawPage
+from webtext.pipeline.archives import warc
+from webtext.pipeline.archives.warc import RawPage
+from webtext.pipeline.documents import stage as documents
+from webtext.pipeline.engine.sandbox import Failure, Sandbox
+from webtext.pipeline.settings import ExtractSettings
+from webtext.pipeline.text.document import Dropped, Extracted
 
 SHARED = Path("../shared/data")
 SETTINGS = ExtractSettings()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import names, urls
+from webtext.pipeline.identity import names, urls
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 

@@ -7,7 +7,7 @@ pytest.importorskip("boto3", reason="the extra aws is not installed")
 
 from apache_beam.io.aws.s3io import S3IO
 
-from pipeline import object_stores
+from webtext.pipeline.files import object_stores
 
 FLAGS = ("--s3_access_key_id=a", "--s3_secret_access_key=b", "--s3_region_name=us-east-1")
 

@@ -8,13 +8,13 @@ import time
 
 import pytest
 
-from pipeline.pace import Pace
+from webtext.pipeline.pages.crawl.pace import Pace
 
 PAUSE = 2.0  # seconds: longer than a busy machine keeps a process waiting for a core
 
 CHILD = """
 import sys
-from pipeline.pace import Pace
+from webtext.pipeline.pace import Pace
 pace = Pace(sys.argv[1], 60.0, alone=sys.argv[2] == "alone")
 print(pace.take("a.example", float(sys.argv[3])), flush=True)
 sys.stdin.readline()

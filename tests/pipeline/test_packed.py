@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import packed
+from webtext.pipeline.engine import packed
 
 RECORD = np.dtype([("hi", "<u8"), ("value", "<u4")])
 records = st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1)), max_size=200)

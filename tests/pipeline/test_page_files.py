@@ -6,10 +6,10 @@ import pytest
 import webs
 import zstandard
 
-from pipeline.page_files import pages_of
-from pipeline.verdicts import Dropped
-from pipeline.warc import RawPage
-from schemas.records import Reason
+from webtext.pipeline.archives.warc import RawPage
+from webtext.pipeline.documents.page_files import pages_of
+from webtext.pipeline.text.document import Dropped
+from webtext.schemas.records import Reason
 
 HTML = b"<p>hello"
 LIMIT = 1000

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import pages
-from schemas.records import Link, Page, Reason
+from webtext.pipeline.pages import stages as pages
+from webtext.schemas.records import Link, Page, Reason
 
 KEY = bytes(range(16))
 LINK = Link(KEY, "http://example.com/", 5, 1000, ())

@@ -12,15 +12,18 @@ from hypothesis import strategies as st
 from inline import run_here, run_until
 from test_texts import story_of, write
 
-from jobs import cli
-from pipeline import minhash, paragraphs, report, verify
-from pipeline.corpus import build_corpus
-from pipeline.inputs import Inputs, TextInputs
-from pipeline.parts import run_stage
-from pipeline.settings import CorpusSettings, DedupSettings, ExtractSettings, ShardSettings
-from pipeline.story import Build, tell
-from pipeline.text_settings import TextFields
-from schemas import vocabulary
+from webtext.jobs import cli
+from webtext.pipeline.account import report
+from webtext.pipeline.account.why import Build, tell
+from webtext.pipeline.corpus import build_corpus
+from webtext.pipeline.dedup import paragraphs
+from webtext.pipeline.engine.beam_stage import run_stage
+from webtext.pipeline.inputs import Inputs, TextInputs
+from webtext.pipeline.own_texts.settings import TextFields
+from webtext.pipeline.release import verify
+from webtext.pipeline.settings import CorpusSettings, DedupSettings, ExtractSettings, ShardSettings
+from webtext.pipeline.text import minhash
+from webtext.schemas import vocabulary
 
 FOOTER = "Sign up for the letter of the garden club and read every Sunday what the other members saw in their windows."
 NOTICE = "The club answers letters on Monday 12 and Friday 16 of every month, and it never answers them by telephone."
@@ -211,7 +214,7 @@ def test_a_story_before_the_end(built, tmp_path):
 def test_the_same_corpus_for_any_parts_and_workers(built, tmp_path, monkeypatch):
     folder, manifest = built
     monkeypatch.setattr(paragraphs, "_LINES", 5)  # so that there are many ranges of hashes
-    monkeypatch.setattr("pipeline.groups._DOCUMENTS", 6)
+    monkeypatch.setattr("webtext.pipeline.dedup.groups._DOCUMENTS", 6)
     other = build(tmp_path / "inline", folder / "in.jsonl", settings())
     assert other.content() == manifest.content()
     assert len(list((tmp_path / "inline" / "repeats").glob("*.receipt.json"))) > 5

@@ -4,10 +4,10 @@ import pyarrow.parquet as pq
 import pytest
 import stages
 
-from pipeline import parts
-from pipeline import stage as machinery
-from pipeline.parts import run_stage
-from pipeline.stage import StageError
+from webtext.pipeline.engine import beam_stage as parts
+from webtext.pipeline.engine import stage as machinery
+from webtext.pipeline.engine.beam_stage import run_stage
+from webtext.pipeline.engine.stage import StageError
 
 EMBEDDED = ("--runner=PortableRunner", "--job_endpoint=embed", "--environment_type=LOOPBACK")
 

@@ -3,10 +3,10 @@ import dataclasses
 import pytest
 from resiliparse.extract.html2text import extract_plain_text
 
-from pipeline import extract, prefilter
-from pipeline.settings import ExtractSettings
-from pipeline.verdicts import Dropped, Extracted
-from schemas.records import Reason
+from webtext.pipeline.documents import extract, prefilter
+from webtext.pipeline.settings import ExtractSettings
+from webtext.pipeline.text.document import Dropped, Extracted
+from webtext.schemas.records import Reason
 
 SETTINGS = ExtractSettings(prefilter=True)
 ENGLISH = "The old harbour town has changed a good deal since the railway came to the valley, people say. "

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from pipeline.progress import Live, watch
-from pipeline.spool import LIVE, PREFIX, Spool
-from pipeline.stage import Stage, numbered
+from webtext.pipeline.engine.progress import Live, watch
+from webtext.pipeline.engine.stage import Stage, numbered
+from webtext.pipeline.pages.crawl.spool import LIVE, PREFIX, Spool
 
 NOW = 1_700_000_000.0
 

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 from slow_parts import ROWS, publish_in_turn, publish_slowly, slow_stage
 
-from pipeline import stage as machinery
-from pipeline.stage import RECEIPT
+from webtext.pipeline.engine import stage as machinery
+from webtext.pipeline.engine.stage import RECEIPT
 
 ROUNDS = 25  # for two processes that publish the same part at the same moment
 KILLS = 6

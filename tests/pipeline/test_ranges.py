@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 from small_crawl import FAST, serve
 
-from pipeline import ranges
-from pipeline.commoncrawl_settings import CommonCrawlSettings
+from webtext.pipeline.pages.commoncrawl import ranges
+from webtext.pipeline.pages.commoncrawl.settings import CommonCrawlSettings
 
 
 def test_ranges_are_joined_when_they_are_close():

@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import findings, markup
-from pipeline.reasons import WORDS
-from pipeline.report import build_report, funnel_rows
-from schemas import tables
-from schemas.manifest import CorpusManifest, File, Receipt, StageManifest, Tally
-from schemas.records import Reason, TokenShard
+from webtext.pipeline.account import findings, markup
+from webtext.pipeline.account.reasons import WORDS
+from webtext.pipeline.account.report import build_report, funnel_rows
+from webtext.schemas import tables
+from webtext.schemas.manifest import CorpusManifest, File, Receipt, StageManifest, Tally
+from webtext.schemas.records import Reason, TokenShard
 
 VOID = {"meta", "rect"}
 HOSTILE = [

@@ -6,10 +6,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from loopback import MISSING, answer, moved, serve
 
-from pipeline.client import Client
-from pipeline.fetch_settings import FetchSettings
-from pipeline.robots import MAX_BYTES, RobotsCache, RobotsReply, product_token, refuses_mining
-from schemas.records import Reason
+from webtext.pipeline.pages.crawl.client import Client
+from webtext.pipeline.pages.crawl.robots import MAX_BYTES, RobotsCache, RobotsReply, product_token, refuses_mining
+from webtext.pipeline.pages.crawl.settings import FetchSettings
+from webtext.schemas.records import Reason
 
 SETTINGS = FetchSettings(
     "me@example.org", ports=(), allow_private=True, delay=0, retries=0, backoff=0, read_seconds=1, connect_seconds=1

@@ -3,8 +3,8 @@ import time
 import hostile
 import pytest
 
-from pipeline.sandbox import Failure, Sandbox
-from schemas.records import Reason
+from webtext.pipeline.engine.sandbox import Failure, Sandbox
+from webtext.schemas.records import Reason
 
 
 @pytest.fixture

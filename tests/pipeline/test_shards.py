@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import shards
-from pipeline.settings import ShardSettings
-from schemas import tables, vocabulary
+from webtext.pipeline.release import stage as shards
+from webtext.pipeline.settings import ShardSettings
+from webtext.schemas import tables, vocabulary
 
 documents = st.lists(st.lists(st.integers(0, 50_255), max_size=20), max_size=20)
 

@@ -2,7 +2,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import minhash, sketches
+from webtext.pipeline.dedup import sketches
+from webtext.pipeline.text import minhash
 
 sets = st.sets(st.integers(0, 2**32 - 1), max_size=40)
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline import storage
-from pipeline.spool import ARCHIVE, JOURNAL, Entry, Spool
+from webtext.pipeline.files import storage
+from webtext.pipeline.pages.crawl.spool import ARCHIVE, JOURNAL, Entry, Spool
 
 
 def entry_of(row, spool):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from inline import run_here
 
-from pipeline import stars
+from webtext.pipeline.dedup import stars
 
 ids = st.integers(0, 12)
 graphs = st.lists(st.tuples(ids, ids).filter(lambda pair: pair[0] != pair[1]), min_size=1, max_size=25)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pipeline import storage
+from webtext.pipeline.files import storage
 
 
 def test_published_files_appear_whole_or_not_at_all(tmp_path):

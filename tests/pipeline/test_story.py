@@ -12,16 +12,16 @@ from small_crawl import FAST, Crawl
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
-from jobs import cli
-from pipeline import urls
-from pipeline.commoncrawl_settings import CommonCrawlSettings
-from pipeline.corpus import build_corpus
-from pipeline.fetch_settings import FetchSettings
-from pipeline.inputs import Inputs
-from pipeline.parts import run_stage
-from pipeline.report import build_report
-from pipeline.settings import ExtractSettings
-from pipeline.story import Build, tell
+from webtext.jobs import cli
+from webtext.pipeline.account.report import build_report
+from webtext.pipeline.account.why import Build, tell
+from webtext.pipeline.corpus import build_corpus
+from webtext.pipeline.engine.beam_stage import run_stage
+from webtext.pipeline.identity import urls
+from webtext.pipeline.inputs import Inputs
+from webtext.pipeline.pages.commoncrawl.settings import CommonCrawlSettings
+from webtext.pipeline.pages.crawl.settings import FetchSettings
+from webtext.pipeline.settings import ExtractSettings
 
 SETTINGS = replace(webs.SETTINGS, extract=ExtractSettings(min_tokens=8, language_probability=0.0))
 FETCH = FetchSettings(

@@ -12,10 +12,10 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import submissions
-from pipeline.submissions import Post, TruncatedInput, open_lines, parse_submission, parse_url_line, read_posts
-from pipeline.urls import canonicalize, link_key
-from schemas.records import Reason, Rejected
+from webtext.pipeline.identity.urls import canonicalize, link_key
+from webtext.pipeline.links import dumps as submissions
+from webtext.pipeline.links.dumps import Post, TruncatedInput, open_lines, parse_submission, parse_url_line, read_posts
+from webtext.schemas.records import Reason, Rejected
 
 REDDIT = Path(__file__).resolve().parents[3] / "shared" / "data" / "reddit"
 POST = {

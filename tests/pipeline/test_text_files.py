@@ -13,10 +13,11 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import names, submissions, urls
-from pipeline.text_files import DamagedFile, Text, read_texts
-from pipeline.text_settings import TextFields
-from schemas.records import Reason, Rejected
+from webtext.pipeline.identity import names, urls
+from webtext.pipeline.links import dumps as submissions
+from webtext.pipeline.own_texts.readers import DamagedFile, Text, read_texts
+from webtext.pipeline.own_texts.settings import TextFields
+from webtext.schemas.records import Reason, Rejected
 
 FIELDS = TextFields()
 COMPRESS = {

@@ -13,15 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from inline import run_here, run_until
 
-from pipeline import names, report, storage, tabular, text_documents, texts, verify
-from pipeline.corpus import build_corpus
-from pipeline.inputs import Inputs, TextInputs
-from pipeline.parts import run_stage
-from pipeline.settings import CorpusSettings, ExtractSettings, ShardSettings
-from pipeline.stage import Stage, numbered, paths_of
-from pipeline.story import Build, tell
-from pipeline.text_settings import TextFields
-from schemas.records import Reason
+from webtext.pipeline.account import report
+from webtext.pipeline.account.why import Build, tell
+from webtext.pipeline.corpus import build_corpus
+from webtext.pipeline.engine.beam_stage import run_stage
+from webtext.pipeline.engine.stage import Stage, numbered, paths_of
+from webtext.pipeline.files import storage, tabular
+from webtext.pipeline.identity import names
+from webtext.pipeline.inputs import Inputs, TextInputs
+from webtext.pipeline.own_texts import merging as text_documents
+from webtext.pipeline.own_texts import sorting as texts
+from webtext.pipeline.own_texts.settings import TextFields
+from webtext.pipeline.release import verify
+from webtext.pipeline.settings import CorpusSettings, ExtractSettings, ShardSettings
+from webtext.schemas.records import Reason
 
 SETTINGS = CorpusSettings(
     extract=ExtractSettings(min_tokens=10), shards=ShardSettings(tokens=3000, val_fraction=0.2), parts=3

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.urls import MAX_CHARACTERS, canonicalize, host_of, link_key, path_of
+from webtext.pipeline.identity.urls import MAX_CHARACTERS, canonicalize, host_of, link_key, path_of
 
 VECTORS = Path(__file__).with_name("url_vectors.tsv")
 KEYS = Path(__file__).with_name("key_vectors.tsv")

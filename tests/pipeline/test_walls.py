@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.decode import decode
-from pipeline.extract import extract_page
-from pipeline.settings import ExtractSettings
-from pipeline.verdicts import Dropped
-from pipeline.walls import ONE_SIGN, TWO_SIGNS, gone, soft_failure, visible
-from schemas.records import Reason
+from webtext.pipeline.documents.decode import decode
+from webtext.pipeline.documents.extract import extract_page
+from webtext.pipeline.settings import ExtractSettings
+from webtext.pipeline.text.document import Dropped
+from webtext.pipeline.text.walls import ONE_SIGN, TWO_SIGNS, gone, soft_failure, visible
+from webtext.schemas.records import Reason
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "data" / "html"

@@ -28,8 +28,8 @@ from warcio.archiveiterator import ArchiveIterator as WarcioIterator
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
-from pipeline.warc import BadRecord, PageReader, index_archive, read_page
-from schemas.records import Reason
+from webtext.pipeline.archives.warc import BadRecord, PageReader, index_archive, read_page
+from webtext.schemas.records import Reason
 
 # Real files
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from warc_records import FORMS, LIMIT, RECORDS, bad, captures, content, digest, http, index, page, warc
 
-from pipeline.warc import Capture, index_archive, parse_date, read_page
-from schemas.records import Reason, Rejected
+from webtext.pipeline.archives.warc import Capture, index_archive, parse_date, read_page
+from webtext.schemas.records import Reason, Rejected
 
 
 @pytest.mark.parametrize("form", FORMS)

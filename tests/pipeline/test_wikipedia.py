@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.decode import decode
-from pipeline.extract import extract_page
-from pipeline.settings import ExtractSettings
-from pipeline.urls import canonicalize
-from pipeline.verdicts import Dropped
-from pipeline.wikipedia import address, copied
-from schemas.records import Reason
+from webtext.pipeline.documents.decode import decode
+from webtext.pipeline.documents.extract import extract_page
+from webtext.pipeline.identity.urls import canonicalize
+from webtext.pipeline.settings import ExtractSettings
+from webtext.pipeline.text.document import Dropped
+from webtext.pipeline.text.wikipedia import address, copied
+from webtext.schemas.records import Reason
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "html"
 HOSTS = Path(__file__).resolve().parents[2] / "pipeline" / "data" / "wikipedia-hosts.tsv"

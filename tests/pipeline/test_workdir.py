@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from pipeline import workdir
-from schemas.manifest import ManifestError, StageManifest
+from webtext.pipeline.engine import workdir
+from webtext.schemas.manifest import ManifestError, StageManifest
 
 MINE = {"parts": 3, "input archives": ["a 1 2", "b 1 2"]}
 

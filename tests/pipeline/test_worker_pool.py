@@ -11,8 +11,8 @@ import pytest
 import stages
 from apache_beam.portability.api import beam_fn_api_pb2
 
-from pipeline.parts import run_stage
-from pipeline.worker_pool import WorkerPool, serve
+from webtext.pipeline.engine.beam_stage import run_stage
+from webtext.pipeline.engine.workers import WorkerPool, serve
 
 
 def children(pid):

@@ -9,8 +9,8 @@ import pytest
 import xxhash
 import zstandard
 
-from pipeline.warc import Capture, index_archive
-from schemas.records import Reason, Rejected
+from webtext.pipeline.archives.warc import Capture, index_archive
+from webtext.schemas.records import Reason, Rejected
 
 LIMIT = 2_000_000
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"

@@ -10,11 +10,11 @@ import zstandard
 from warcio.archiveiterator import ArchiveIterator
 from warcio.warcwriter import WARCWriter
 
-from pipeline.corpus import build_corpus
-from pipeline.inputs import Inputs
-from pipeline.parts import run_stage
-from pipeline.settings import CorpusSettings, LinkSettings, ShardSettings
-from pipeline.urls import canonicalize, link_key
+from webtext.pipeline.corpus import build_corpus
+from webtext.pipeline.engine.beam_stage import run_stage
+from webtext.pipeline.identity.urls import canonicalize, link_key
+from webtext.pipeline.inputs import Inputs
+from webtext.pipeline.settings import CorpusSettings, LinkSettings, ShardSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 MINIWEB = ROOT / "examples" / "miniweb"

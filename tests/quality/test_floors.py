@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import truth
 
-from pipeline.extract import extract_page
-from pipeline.settings import ExtractSettings
-from pipeline.verdicts import Extracted
+from webtext.pipeline.documents.extract import extract_page
+from webtext.pipeline.settings import ExtractSettings
+from webtext.pipeline.text.document import Extracted
 
 FLOORS = Path(__file__).with_name("floors.toml")
 # Every page is scored, whatever its language and length, and whether it should be kept.

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.manifest import (
+from webtext.schemas.manifest import (
     CorpusManifest,
     File,
     ManifestError,
@@ -15,7 +15,7 @@ from schemas.manifest import (
     canonical_json,
     digest_of,
 )
-from schemas.records import Reason, TokenShard
+from webtext.schemas.records import Reason, TokenShard
 
 counts = st.integers(0, 10**12)
 tallies = st.builds(

@@ -6,7 +6,7 @@ import regex
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from schemas import vocabulary
+from webtext.schemas import vocabulary
 
 
 def test_size_and_known_ids():

@@ -1,0 +1,94 @@
+"""Columns for many parts in one Arrow file: how rows get from one stage to the next without an engine's shuffle.
+
+The record batches go round and round the parts: batch r * parts + p holds what came in round r for part p, and may be
+empty. So a part reads just its own batches of each file, and what moves never has to fit into memory.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from webtext.pipeline.engine.stage import Part, PartOutput
+from webtext.pipeline.files import storage
+
+ENDING = ".exchange.arrow"
+_ROUND = 16 * 2**20  # bytes held in memory
+
+
+def write_round(writer: Any, batch: pa.RecordBatch, owners: npt.NDArray[np.int64], parts: int) -> None:
+    """Write these rows as one batch for each part, also where it is empty, as their places are what readers go by."""
+    order = np.argsort(owners, kind="stable")
+    bounds = np.searchsorted(owners[order], np.arange(parts + 1))
+    batch = batch.take(pa.array(order))
+    for start, end in pairwise(bounds.tolist()):
+        writer.write_batch(batch.slice(start, end - start))
+
+
+class Exchange:
+    """Tables to a file of rounds, each row with the part that is to read it."""
+
+    def __init__(self, writer: Any, schema: pa.Schema, parts: int) -> None:
+        self._writer = writer
+        self._schema = schema
+        self._parts = parts
+        self._tables: list[pa.Table] = []
+        self._owners: list[npt.NDArray[np.int64]] = []
+        self._bytes = 0
+        self.rows = 0  # that its receipt will state
+
+    def add(self, table: pa.Table, owners: npt.NDArray[np.int64]) -> None:
+        """Append rows; `owners` has the ordinal of the reading part of each."""
+        self._tables.append(table.cast(self._schema))
+        self._owners.append(owners)
+        self.rows += table.num_rows
+        self._bytes += table.nbytes
+        if self._bytes >= _ROUND:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write a round, if there are rows."""
+        if not self._tables:
+            return
+        [batch] = pa.concat_tables(self._tables).combine_chunks().to_batches() or [
+            pa.RecordBatch.from_pylist([], self._schema)
+        ]
+        write_round(self._writer, batch, np.concatenate(self._owners), self._parts)
+        self._tables, self._owners, self._bytes = [], [], 0
+
+
+@contextmanager
+def publish(output: PartOutput, part: Part, schema: pa.Schema, parts: int) -> Iterator[Exchange]:
+    """Publish `<part>.exchange.arrow` for so many parts. Rows of one part stay in the order in which they are added."""
+    name = part.name + ENDING
+    with output.file(name) as sink, pa.ipc.new_file(sink, schema) as writer:
+        exchange = Exchange(writer, schema, parts)
+        yield exchange
+        exchange.flush()
+    output.set_rows(name, exchange.rows)
+
+
+def read(paths: Sequence[str], ordinal: int, parts: int, columns: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
+    """What these files hold for one part, in the order of the files; all columns, or only these."""
+    for path in paths:
+        with storage.open_binary(path) as stream:
+            fields = None
+            if columns:
+                with pa.ipc.open_file(stream) as whole:
+                    fields = [whole.schema.get_field_index(name) for name in columns]
+            with pa.ipc.open_file(stream, options=pa.ipc.IpcReadOptions(included_fields=fields)) as reader:
+                for number in range(ordinal, reader.num_record_batches, parts):
+                    batch = reader.get_batch(number)
+                    if batch.num_rows:
+                        yield batch
+
+
+def read_table(
+    paths: Sequence[str], ordinal: int, parts: int, schema: pa.Schema, columns: Sequence[str] = ()
+) -> pa.Table:
+    """The same in memory. `schema` is that of the columns which are read."""
+    return pa.Table.from_batches(read(paths, ordinal, parts, columns), schema)

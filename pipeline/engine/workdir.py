@@ -1,0 +1,66 @@
+"""A work directory as it lies there: whose it is, and which stages are finished in it."""
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from webtext.pipeline.engine.stage import MANIFEST
+from webtext.pipeline.files import storage
+from webtext.schemas.manifest import ManifestError, StageManifest, canonical_json, read_object
+
+CLAIM: Final = "build.json"  # which build, or re-extraction, the folder belongs to
+_TOLD: Final = 5  # differences that an error names
+
+_T = TypeVar("_T")
+
+
+def finished(work: str, stage: str) -> StageManifest | None:
+    """The manifest of this stage; None where it is not finished. Raises ManifestError for a damaged one."""
+    return _read(storage.join(work, stage, MANIFEST), StageManifest.from_json, ". Run the build again")
+
+
+def read_claim(work: str) -> dict[str, Any] | None:
+    """What the folder belongs to; None where nothing has ever begun there. Raises ManifestError for a damaged claim."""
+    return _read(storage.join(work, CLAIM), read_object)
+
+
+def _read(path: str, parse: Callable[[bytes], _T], advice: str = "") -> _T | None:
+    if not storage.exists(path):
+        return None
+    try:
+        return parse(storage.read_bytes(path))
+    except ManifestError as error:
+        raise ManifestError(f"{path}: {error}{advice}") from error
+
+
+def claim(work: str, mine: dict[str, Any], kind: str, flag: str) -> None:
+    """Make the folder belong to `mine`, or find that it does.
+
+    Args:
+        work: the folder.
+        mine: all that decides what will be in it, ready for JSON.
+        kind: what it may belong to, for people.
+        flag: what gives the folder on the command line.
+
+    Raises:
+        ValueError: it belongs to another one, or its claim is damaged.
+    """
+    advice = f"Give another {flag}, or delete this one"
+    try:
+        theirs = read_claim(work)
+    except ManifestError as error:
+        raise ValueError(f"{error}. {advice}") from error
+    if theirs is None:
+        storage.publish_bytes(storage.join(work, CLAIM), canonical_json(mine))
+        return
+    different = [name for name in sorted(mine.keys() | theirs.keys()) if mine.get(name) != theirs.get(name)]
+    if different:
+        changes = "; ".join(_change(name, theirs.get(name), mine.get(name)) for name in different[:_TOLD])
+        more = f"; and {len(different) - _TOLD} more" if len(different) > _TOLD else ""
+        raise ValueError(f"{work!r} belongs to another {kind}: {changes}{more}. {advice}")
+
+
+def _change(name: str, theirs: object, mine: object) -> str:
+    if not isinstance(theirs, list) or not isinstance(mine, list):
+        return f"{name} was {theirs!r}, is {mine!r}"
+    gone, new = sorted(set(theirs) - set(mine)), sorted(set(mine) - set(theirs))
+    return f"{name}: {len(gone)} gone or changed, {len(new)} new (such as {(new or gone)[0]!r})"

@@ -1,0 +1,1 @@
+"""Files by path, local or in an object store. storage.py first."""

@@ -1,0 +1,95 @@
+"""The stages `posts` and `links`: Reddit dumps and URL lists to posts, the posts of one URL to a link.
+
+What the first stage hands to the second is a file of rounds for each input, see rounds.py.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+
+from webtext.pipeline.engine import exchange
+from webtext.pipeline.engine.rounds import open_rounds
+from webtext.pipeline.engine.stage import Part, PartOutput
+from webtext.pipeline.files import storage
+from webtext.pipeline.links.dumps import STAGE, Post, TruncatedInput, read_posts
+from webtext.pipeline.links.health import Histogram
+from webtext.pipeline.links.rules import Lists, merge_posts, select_post
+from webtext.pipeline.settings import LinkSettings
+from webtext.schemas import tables
+from webtext.schemas.records import Reason, Rejected, Submission
+
+
+def select(settings: LinkSettings, parts: int, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
+    """Stage `posts`: the posts of one file that may make a link. Inputs: the dump or list."""
+    del blocks
+    lists = Lists.load(settings)
+    path = part.inputs[0]
+    name = f"{part.name}.posts.arrow"
+    months = Histogram()
+    with (
+        storage.open_binary(path) as stream,
+        output.file(name) as sink,
+        open_rounds(sink, tables.POSTS, parts) as rows,
+    ):
+        for post in _records(stream, path, settings, output):
+            chosen = select_post(post, settings, lists)
+            if isinstance(chosen, Rejected):
+                output.reject(chosen)
+                continue
+            key, url = chosen
+            rows.add(key, url, post.id, post.score, post.created_utc, post.subreddit, post.title)
+            months.add(post.created_utc, post.score, post.retrieved_utc)
+            output.passed += 1
+    output.rows = output.passed
+    output.set_rows(name, output.passed)
+    with output.table("months", tables.MONTHS) as table:
+        for row in months.rows():
+            table.add(*row)
+
+
+def _records(stream: BinaryIO, path: str, settings: LinkSettings, output: PartOutput) -> Iterator[Post]:
+    """The posts of a file; what is none is rejected. Lines of a URL list have no score: they pass the threshold."""
+    try:
+        for found in read_posts(stream, path, list_score=settings.score):
+            output.taken += 1
+            if isinstance(found, Rejected):
+                output.reject(found)
+            else:
+                yield found
+    except TruncatedInput as error:
+        output.taken += 1  # the line that was cut
+        output.counts["truncated_inputs"] += 1
+        output.reject(Rejected(STAGE, Reason.BAD_LINE, b"", "", str(error)))
+
+
+def merge(settings: LinkSettings, parts: int, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
+    """Stage `links`: all posts of one hash range to its links, in order of the keys. Inputs: the files of posts."""
+    del blocks
+    posts = exchange.read_table(part.inputs, part.ordinal, parts, tables.POSTS).sort_by("key")
+    output.taken = posts.num_rows
+    with output.table("links", tables.LINKS) as table:
+        for _, group in groupby(_rows(posts), key=lambda row: row[0]):
+            found = [(url, post) for _, url, post in group]
+            link, duplicates = merge_posts(found, settings)
+            output.counts["urls"] += 1
+            for duplicate in duplicates:
+                output.reject(duplicate)
+            if isinstance(link, Rejected):
+                output.counts["urls_below_score"] += 1
+                output.reject(link, records=len(found) - len(duplicates))
+            else:
+                table.add(link.key, link.url, link.score, link.created_utc, [_provenance(post) for post in link.posts])
+                output.passed += len(link.posts)
+                output.rows += 1
+
+
+def _rows(posts: pa.Table) -> Iterator[tuple[bytes, str, Submission]]:
+    for batch in posts.to_batches(max_chunksize=10_000):
+        for row in batch.to_pylist():
+            yield row.pop("key"), row["url"], Submission(**row)
+
+
+def _provenance(post: Submission) -> dict[str, Any]:
+    return {name: getattr(post, name) for name in ("id", "score", "created_utc", "subreddit", "title")}

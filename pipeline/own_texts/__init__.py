@@ -1,0 +1,1 @@
+"""A second beginning: texts that a person has, to the same rows that pages make. readers.py first."""

@@ -1,0 +1,93 @@
+"""Parquet files of any origin, as the records that text_files.py judges. Read in batches, and treated as hostile."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from webtext.pipeline.files import storage, tabular
+from webtext.pipeline.own_texts.readers import DamagedFile
+
+_ROWS = 32  # at a time: each may have a text of 16 MiB
+_READ = 2**20
+# What damaged files make pyarrow raise; the last two come from absurd lengths.
+_UNREADABLE: Final = (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError)
+
+
+def records(path: str, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Each row with those of these columns that the file has; a dot leads into a struct.
+
+    Strings that are not UTF-8 are None, and so is what is neither a string, a number nor a time; times are seconds.
+
+    Raises:
+        DamagedFile: behind the rows that could be read.
+        OSError: the file can't be read.
+    """
+    rows, done = 1, 0
+    try:
+        with tabular.open_parquet(path) as table:
+            rows = table.metadata.num_rows
+            columns = [name for name in dict.fromkeys(names) if _has(table.schema_arrow, name)]
+            if not columns:
+                raise DamagedFile(f"{path}: has none of the columns {', '.join(names)}", rows)
+            for batch in table.iter_batches(_ROWS, columns=columns, use_threads=False):
+                values = {name: _values(_column(batch, name)) for name in columns}
+                for row in range(batch.num_rows):
+                    yield {name: column[row] for name, column in values.items()}
+                done += batch.num_rows
+    except DamagedFile:
+        raise
+    except _UNREADABLE as error:
+        _read_through(path)
+        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        raise DamagedFile(f"{path}: damaged after {done} rows: {reason}", max(1, rows - done)) from error
+
+
+def _has(schema: pa.Schema, name: str) -> bool:
+    return name in schema.names or _inner(schema, name) is not None
+
+
+def _inner(schema: pa.Schema, name: str) -> pa.DataType | None:
+    """The type of what a name with dots leads to, if it is there."""
+    first, *steps = name.split(".")
+    kind = schema.field(first).type if schema.names.count(first) == 1 else None
+    for step in steps:
+        index = kind.get_field_index(step) if kind is not None and pa.types.is_struct(kind) else -1
+        kind = kind.field(index).type if kind is not None and index >= 0 else None
+    return kind
+
+
+def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
+    if name in batch.schema.names:
+        return batch.column(batch.schema.names.index(name))
+    first, *steps = name.split(".")
+    return pc.struct_field(batch.column(first), steps)
+
+
+def _values(column: pa.Array) -> list[Any]:
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return [_decoded(value) for value in column.cast(pa.large_binary()).to_pylist()]
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return list(column.to_pylist())
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        zone = kind.tz if pa.types.is_timestamp(kind) else None
+        return list(column.cast(pa.timestamp("s", zone), safe=False).cast(pa.int64()).to_pylist())
+    return [None] * len(column)
+
+
+def _decoded(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _read_through(path: str) -> None:
+    """Raise OSError if it is the store that fails: pyarrow raises the same for what the file contains."""
+    with storage.open_binary(path) as stream:
+        while stream.read(_READ):
+            pass

@@ -1,0 +1,105 @@
+"""Stage `texts`: documents that are text already, sorted for stage `documents` (see text_documents.py).
+
+What it writes are files of rounds, see rounds.py, in ranges of keys that are small enough to be held: a part of the
+documents is some ranges in a row.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import pyarrow as pa
+
+from webtext.pipeline.engine.rounds import open_rounds
+from webtext.pipeline.engine.stage import Part, PartOutput
+from webtext.pipeline.files import storage
+from webtext.pipeline.own_texts.readers import STAGE, UNCOMPRESSED, DamagedFile, Text, read_texts
+from webtext.pipeline.own_texts.settings import TextFields
+from webtext.schemas import tables
+from webtext.schemas.records import Reason, Rejected
+
+_RANGE_BYTES: Final = 128 * 2**20  # of text that a part holds at a time, about
+_MAX_RANGES: Final = 2**20
+_COMPRESSION: Final = 6  # of what does not look like plain text: a guess that only memory depends on
+_GROUP_BYTES: Final = 64 * 2**20  # of input files that are read as one part
+_GROUP_FILES: Final = 1000
+
+TEXTS: Final = pa.schema(
+    [
+        pa.field("key", tables.KEY, nullable=False),
+        pa.field("url", pa.string(), nullable=False),  # canonical, or a name as in names.py
+        pa.field("score", pa.int64(), nullable=False),
+        pa.field("created_utc", pa.int64(), nullable=False),
+        pa.field("title", pa.string(), nullable=False),
+        pa.field("length", pa.int64(), nullable=False),  # of the text, in characters
+        pa.field("digest", tables.KEY, nullable=False),  # decides between what is equal in all that counts
+        pa.field("text", pa.string(), nullable=False),
+    ],
+)
+"""What a file of the stage `texts` holds, as rounds.py lays it out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the stage depends on, beside the files."""
+
+    fields: TextFields
+    base: str  # folder that the ids of plain text files begin behind
+    parts: int  # of the stage `documents`
+    share: int  # ranges of keys that one of them takes, one after the other
+
+    @property
+    def ranges(self) -> int:
+        """How many ranges all keys are cut into."""
+        return self.parts * self.share
+
+
+def groups(files: Sequence[storage.Found]) -> list[list[str]]:
+    """The input files as parts: many small ones are one part, a big one is a part of its own."""
+    made: list[list[str]] = []
+    room = 0
+    for file in files:
+        if not made or file.bytes > room or len(made[-1]) == _GROUP_FILES:
+            made.append([])
+            room = _GROUP_BYTES
+        made[-1].append(file.path)
+        room -= file.bytes
+    return made
+
+
+def share(files: Sequence[storage.Found], parts: int) -> int:
+    """How many ranges of keys in each part keep a range at about 128 MiB of text."""
+    total = sum(file.bytes * (1 if file.path.lower().endswith(UNCOMPRESSED) else _COMPRESSION) for file in files)
+    return max(1, min(_MAX_RANGES // parts, -(-total // (parts * _RANGE_BYTES))))
+
+
+def read(plan: Plan, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
+    """Stage `texts`: the records of some files, sorted into ranges of keys. Inputs: the files."""
+    del blocks
+    name = f"{part.name}.texts.arrow"
+    with output.file(name) as sink, open_rounds(sink, TEXTS, plan.ranges) as rows:
+        for path in part.inputs:
+            for text in _records(path, plan, output):
+                rows.add(
+                    *(text.key, text.name, text.score, text.created_utc, text.title),
+                    *(len(text.text), text.digest(), text.text),
+                )
+                output.passed += 1
+    output.rows = output.passed
+    output.set_rows(name, output.passed)
+
+
+def _records(path: str, plan: Plan, output: PartOutput) -> Iterator[Text]:
+    """The texts of a file; what is none is rejected."""
+    try:
+        for found in read_texts(path, path.removeprefix(plan.base), plan.fields):
+            output.taken += 1
+            if isinstance(found, Rejected):
+                output.reject(found)
+            else:
+                output.counts["known_by_text"] += found.name.startswith("text:")
+                yield found
+    except DamagedFile as error:
+        output.taken += error.records
+        output.counts["truncated_inputs"] += 1
+        output.reject(Rejected(STAGE, Reason.BAD_LINE, b"", "", str(error)), records=error.records)

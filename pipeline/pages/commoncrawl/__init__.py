@@ -1,0 +1,1 @@
+"""Pages out of Common Crawl: its index, then byte ranges of its archives. stage.py first."""

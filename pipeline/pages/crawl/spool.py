@@ -1,0 +1,158 @@
+"""What a part has fetched so far, on local disk: an archive and a journal, so that a kill costs the URLs in flight.
+
+A URL's records are appended to the archive, and then its line to the journal. After a kill the archive is cut to the
+end that the last whole line states. Both survive a killed process at once, and a crash of the machine but for the last
+second or so: `sync` is for the caller to call.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
+
+import msgspec
+
+from webtext.pipeline.engine.stage import RECEIPT
+from webtext.pipeline.files import storage
+from webtext.schemas.manifest import ManifestError, Receipt
+
+PREFIX: Final = ".spool-"
+ARCHIVE: Final = "pages.warc.gz"
+JOURNAL: Final = "journal.ndjson"
+LIVE: Final = "live.json"
+
+
+class Entry(NamedTuple):
+    """One finished URL: a line of the journal."""
+
+    row: int  # in the part's list of links
+    captured_utc: int
+    status: int
+    content_type: str
+    verdict: str
+    detail: str
+    digest: str = bytes(16).hex()  # see pipeline.archives.warc.Capture
+    offset: int = -1  # of the response in the archive; -1 where there is no page
+    end: int = 0  # of the archive with the records of this URL
+    payload: str = ""  # names the payload, where it is stored for the first time
+    url: str = ""  # of the record that stores it
+    date: str = ""  # and that record's WARC-Date
+
+
+class Spool:
+    """The archive and the journal of one part. Not for two processes at once: the second waits."""
+
+    def __init__(self, folder: str, fingerprint: str) -> None:
+        """Continue what is in `folder` if it has this fingerprint, else begin anew.
+
+        Raises:
+            OSError: the folder can't be made or written.
+        """
+        os.makedirs(folder, exist_ok=True)
+        self._folder = Path(folder)
+        self._journal = (self._folder / JOURNAL).open("a+b")
+        fcntl.flock(self._journal, fcntl.LOCK_EX)
+        _own(self._folder / ARCHIVE)
+        # Without a buffer, because whole records are written, and each is to be in the file before its line.
+        self._archive = (self._folder / ARCHIVE).open("ab", buffering=0)
+        self._head = msgspec.json.encode({"spool": 1, "fingerprint": fingerprint}) + b"\n"
+        self.entries: list[Entry] = []
+        """What was finished before."""
+        self._recover()
+        self.size = self._archive.seek(0, os.SEEK_END)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._archive.close()
+        self._journal.close()
+
+    @property
+    def archive(self) -> Path:
+        """The file with all records."""
+        return self._folder / ARCHIVE
+
+    def _recover(self) -> None:
+        """Keep the lines, and what they vouch for, up to the first that is cut or states bytes that are not there."""
+        size = self._archive.seek(0, os.SEEK_END)
+        self._journal.seek(0)
+        lines = iter(self._journal.readlines())
+        kept = archived = 0
+        if next(lines, b"") == self._head:
+            kept = len(self._head)
+            for line in lines:
+                entry = _entry(line)
+                if entry is None or not archived <= entry.end <= size:
+                    break
+                self.entries.append(entry)
+                kept += len(line)
+                archived = entry.end
+        self._journal.truncate(kept)
+        self._archive.truncate(archived)
+        if not kept:
+            self._journal.write(self._head)
+            self._journal.flush()
+
+    def append(self, records: bytes) -> int:
+        """Write records to the archive; they count once `finish` was called. Returns where they start."""
+        start = self.size
+        left = memoryview(records)
+        while left:
+            left = left[self._archive.write(left) :]
+        self.size += len(records)
+        return start
+
+    def finish(self, entry: Entry) -> None:
+        """Note a URL as finished. `entry.end` is `self.size`."""
+        self._journal.write(msgspec.json.encode(entry) + b"\n")
+        self._journal.flush()
+
+    def sync(self) -> None:
+        """Bring both files to the disk. May be called from another thread."""
+        os.fsync(self._archive.fileno())
+        os.fsync(self._journal.fileno())
+
+    def tell(self, live: dict[str, Any]) -> None:
+        """State the figures of the moment, for whoever watches."""
+        temporary = self._folder / f"{LIVE}.tmp"
+        temporary.write_text(json.dumps(live))
+        temporary.replace(self._folder / LIVE)
+
+
+def _own(archive: Path) -> None:
+    """An archive that was published has a second name, under which it must not change: go on with a copy."""
+    try:
+        published = archive.stat().st_nlink > 1
+    except FileNotFoundError:
+        return
+    if published:
+        copy = archive.with_suffix(".copy")
+        shutil.copyfile(archive, copy)
+        copy.replace(archive)
+
+
+def _entry(line: bytes) -> Entry | None:
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        return msgspec.json.decode(line, type=Entry)
+    except msgspec.DecodeError:
+        return None
+
+
+def sweep(folder: str, fingerprint: str) -> None:
+    """Remove the spools in a local folder whose part has its receipt. Before that, a kill would cost all of them."""
+    if not storage.is_local(folder):
+        return
+    for entry in Path(folder).glob(f"{PREFIX}*"):
+        path = Path(folder) / f"{entry.name.removeprefix(PREFIX)}{RECEIPT}"
+        try:
+            done = Receipt.from_json(path.read_bytes()).fingerprint == fingerprint
+        except (OSError, ManifestError):
+            continue
+        if done:
+            shutil.rmtree(entry, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Build WebText-style corpora with Apache Beam, and train GPT-2 on them with PyTorch."""
