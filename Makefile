@@ -25,7 +25,7 @@ test: $(STAMP)
 # Needs Java 17, Maven and Go; what can't be had is left out, and its tests say so. The cache folder is
 # ~/.cache/webtext/engines or WEBTEXT_ENGINES.
 engines: $(STAMP)
-	$(BIN)/python tests/engines/engine_parts.py
+	$(BIN)/python tests/support/engine_parts.py
 
 test-engines: engines test-built-engines
 

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "pipeline"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 
 def bare(urls: list[str], concurrency: int, keep: bool) -> int:
@@ -49,13 +49,13 @@ def bare(urls: list[str], concurrency: int, keep: bool) -> int:
 
 def crawl(urls: list[str], concurrency: int, work: Path) -> int:
     """Fetch all pages into an archive; gives their number."""
-    import fetching
+    import crawl_parts
 
     from webtext.pipeline.pages.crawl.settings import FetchSettings
 
     settings = FetchSettings("bench@example.org", concurrency=concurrency, delay=0, ports=(), allow_private=True)
-    fetching.write_links(work / "00000.links.parquet", urls)
-    return fetching.run_stage(fetching.fetch_stage(work, settings)).tally.counts["fetched"]
+    crawl_parts.write_links(work / "00000.links.parquet", urls)
+    return crawl_parts.run_stage(crawl_parts.fetch_stage(work, settings)).tally.counts["fetched"]
 
 
 def measure(what: str, options: argparse.Namespace) -> dict[str, float]:
@@ -70,11 +70,11 @@ def measure(what: str, options: argparse.Namespace) -> dict[str, float]:
 def one(options: argparse.Namespace) -> None:
     """What a process of `measure` does."""
     import aiohttp
-    import fetching
+    import crawl_parts
     import loopback_site
     import uvloop
 
-    del aiohttp, fetching, uvloop  # their import is not what is measured
+    del aiohttp, crawl_parts, uvloop  # their import is not what is measured
     good = [host.address for host in loopback_site.hosts() if host.kind == "good"]
     urls = [f"http://{host}:{options.port}/{page}.html" for page in range(options.pages) for host in good]
     with tempfile.TemporaryDirectory() as work:

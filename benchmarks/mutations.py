@@ -7,7 +7,6 @@ Exits with 1 if a page is neither a document nor dropped for a reason.
 
 import argparse
 import gzip
-import importlib.util
 import resource
 import sys
 import time
@@ -23,16 +22,8 @@ from webtext.pipeline.settings import ExtractSettings
 from webtext.pipeline.text.document import Dropped
 
 _URL = "http://mutated.example/"
-_ROOT = Path(__file__).resolve().parent.parent
-
-
-def _generator() -> Any:
-    spec = importlib.util.spec_from_file_location("mutations", _ROOT / "tests" / "pipeline" / "mutations.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+_ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(_ROOT / "tests" / "support"))
 
 
 def _pages(folder: Path) -> list[bytes]:
@@ -65,7 +56,9 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=_ROOT.parent / "shared" / "data" / "html")
     flags = parser.parse_args()
-    mutate, pages, settings = _generator().mutate, _pages(flags.folder), ExtractSettings()
+    import page_mutations  # of the tests
+
+    mutate, pages, settings = page_mutations.mutate, _pages(flags.folder), ExtractSettings()
     outcome: Counter[str] = Counter()
     slowest: list[tuple[float, int]] = []
     most = answers = 0

@@ -2,7 +2,7 @@
 
 The canonical URL is what is fetched, so it only loses what no server needs. The key also equates what is the same page
 in practice (http and https, with and without www, m. or a last slash), so it can name a page but not fetch it.
-tests/pipeline/url_vectors.tsv and key_vectors.tsv list what both do; docs/url-merges.md shows real merges.
+tests/pipeline/identity/url_vectors.tsv and key_vectors.tsv list what both do; docs/url-merges.md shows real merges.
 """
 
 import re

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import apache_beam as beam
 import pytest
-import webs
+import toy_webs
 
 from webtext.pipeline.corpus import build_corpus
 from webtext.pipeline.engine.beam_options import beam_options
@@ -76,7 +76,7 @@ def service(tmp_path_factory):
     staging = folder / "staging"
     staging.mkdir()
     journal = folder / "requests.jsonl"
-    environment = os.environ | {"PYTHONPATH": str(HERE.parent / "pipeline")}  # the stages of tests, by name
+    environment = os.environ | {"PYTHONPATH": str(HERE.parent / "support")}  # the stages of tests, by name
     with (
         (folder / "service.log").open("wb") as log,
         subprocess.Popen(
@@ -138,8 +138,8 @@ class Web:
 def web(tmp_path_factory, graph_of):
     """Built once for all tests here."""
     folder = tmp_path_factory.mktemp("web")
-    webs.write_posts(folder / "posts" / "all.ndjson.zst", webs.posts_of())
-    webs.write_archives(folder / "archives", webs.records_of(8), 2)
+    toy_webs.write_posts(folder / "posts" / "all.ndjson.zst", toy_webs.posts_of())
+    toy_webs.write_archives(folder / "archives", toy_webs.records_of(8), 2)
     inputs = Inputs.find([str(folder / "posts" / "*")], [str(folder / "archives" / "*")])
     seen = {}
 
@@ -151,7 +151,7 @@ def web(tmp_path_factory, graph_of):
         seen[stage.name] = (stage, graph_of(stage), blocks)
         return run_stage(stage, flags=(), workers=0)
 
-    return Web(folder, build_corpus(webs.SETTINGS, inputs, str(folder / "work"), run), seen)
+    return Web(folder, build_corpus(toy_webs.SETTINGS, inputs, str(folder / "work"), run), seen)
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-import stages
-import webs
+import toy_stages
+import toy_webs
 
 from webtext.jobs import cli
 from webtext.pipeline.engine import stage as machinery
@@ -20,14 +20,14 @@ from webtext.schemas.manifest import CorpusManifest
 pytestmark = pytest.mark.usefixtures("hurry")
 
 
-@pytest.mark.parametrize("make", [stages.even_stage, stages.shuffle_stage])
+@pytest.mark.parametrize("make", [toy_stages.even_stage, toy_stages.shuffle_stage])
 def test_a_stage_is_submitted_and_waited_for(service, tmp_path, make, capsys):
     run_stage(make(tmp_path / "there"), service.flags, 2)
     job = service.jobs()[-1]
     page = f"https://console.cloud.google.com/dataflow/jobs/us-central1/{job['id']}?project=fake"
     assert page in capsys.readouterr().err
     run_stage(make(tmp_path / "here"), (), 0)
-    assert stages.contents(tmp_path / "there") == stages.contents(tmp_path / "here")
+    assert toy_stages.contents(tmp_path / "there") == toy_stages.contents(tmp_path / "here")
     assert job["currentState"] == "JOB_STATE_DONE"
 
 
@@ -37,10 +37,10 @@ def test_a_failed_job_tells_the_error_of_the_part_and_the_same_command_continues
     def fail_once(part, output, blocks):
         if part.ordinal == 1 and Path(trap).exists():
             raise OSError("part one can't be read")
-        stages.keep_even("", part, output, blocks)
+        toy_stages.keep_even("", part, output, blocks)
 
     Path(trap).touch()
-    stage = stages.even_stage(tmp_path / "work", run=fail_once)
+    stage = toy_stages.even_stage(tmp_path / "work", run=fail_once)
     with pytest.raises(StageError, match=r"even: (.|\n)*part one can't be read(.|\n)*same command does the others"):
         run_stage(stage, service.flags, 2)
     assert service.jobs()[-1]["currentState"] == "JOB_STATE_FAILED"
@@ -55,10 +55,10 @@ def test_a_cancelled_job_is_an_error_and_costs_only_what_was_not_done(service, t
     def wait_in_part_two(part, output, blocks):
         while part.ordinal == 2 and not Path(gate).exists():
             time.sleep(0.05)
-        stages.keep_even("", part, output, blocks)
+        toy_stages.keep_even("", part, output, blocks)
 
     work = tmp_path / "work"
-    stage = stages.even_stage(work, run=wait_in_part_two)
+    stage = toy_stages.even_stage(work, run=wait_in_part_two)
 
     def cancel():
         while len(service.jobs()) == before or service.jobs()[-1]["currentState"] != "JOB_STATE_RUNNING":
@@ -82,15 +82,15 @@ def test_two_jobs_of_one_name_are_refused_by_the_service(service, tmp_path):
     def wait(part, output, blocks):
         while not Path(gate).exists():
             time.sleep(0.05)
-        stages.keep_even("", part, output, blocks)
+        toy_stages.keep_even("", part, output, blocks)
 
     flags = (*service.flags, "--job_name=one-build")
-    first = threading.Thread(target=run_stage, args=(stages.even_stage(tmp_path, run=wait), flags, 2), daemon=True)
+    first = threading.Thread(target=run_stage, args=(toy_stages.even_stage(tmp_path, run=wait), flags, 2), daemon=True)
     first.start()
     while not any(job["name"] == "one-build" for job in service.jobs()):
         time.sleep(0.05)
     with pytest.raises(StageError, match="already an active job named one-build"):
-        run_stage(stages.even_stage(tmp_path, run=wait), flags, 2)
+        run_stage(toy_stages.even_stage(tmp_path, run=wait), flags, 2)
     Path(gate).touch()
     first.join(60)
     assert not first.is_alive()
@@ -103,11 +103,11 @@ def test_a_whole_build_makes_the_same_corpus(service, web, tmp_path, capsys):
     before = len(service.jobs())
     status = cli.main(
         [
-            *("build", "--work", str(tmp_path), "--parts", str(webs.SETTINGS.parts)),
+            *("build", "--work", str(tmp_path), "--parts", str(toy_webs.SETTINGS.parts)),
             *("--submissions", str(folder / "posts" / "*"), "--warcs", str(folder / "archives" / "*")),
-            *("--links.score-rule", webs.SETTINGS.links.score_rule),
-            *("--shards.tokens", str(webs.SETTINGS.shards.tokens)),
-            *("--shards.val-fraction", str(webs.SETTINGS.shards.val_fraction)),
+            *("--links.score-rule", toy_webs.SETTINGS.links.score_rule),
+            *("--shards.tokens", str(toy_webs.SETTINGS.shards.tokens)),
+            *("--shards.val-fraction", str(toy_webs.SETTINGS.shards.val_fraction)),
             *("--", *service.flags, "--max_num_workers=4", "--worker_machine_type=n2d-standard-2"),
         ]
     )
@@ -115,7 +115,7 @@ def test_a_whole_build_makes_the_same_corpus(service, web, tmp_path, capsys):
     there = CorpusManifest.from_json((tmp_path / "corpus" / "manifest.json").read_bytes())
     assert there.stages == local.stages
     assert there.content_sha256() == local.content_sha256()
-    assert webs.digests(tmp_path) == webs.digests(folder / "work")
+    assert toy_webs.digests(tmp_path) == toy_webs.digests(folder / "work")
     assert (tmp_path / "report.html").exists()
 
     assert [job["currentState"] for job in service.jobs()[before:]] == ["JOB_STATE_DONE"] * len(web.stages)

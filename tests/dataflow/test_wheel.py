@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import stages
+import toy_stages
 
 from webtext.pipeline.engine.beam_stage import run_stage
 
@@ -79,7 +79,7 @@ def test_code_and_data_are_found_where_the_wheel_is_installed(wheel, tmp_path):
 
 @pytest.mark.usefixtures("hurry")
 def test_a_job_brings_the_wheel_along(service, wheel, tmp_path):
-    run_stage(stages.even_stage(tmp_path), (*service.flags, f"--extra_package={wheel}"), 2)
+    run_stage(toy_stages.even_stage(tmp_path), (*service.flags, f"--extra_package={wheel}"), 2)
     assert (service.staging / wheel.name).read_bytes() == wheel.read_bytes()
     [pool] = service.requests("POST")[-1]["body"]["environment"]["workerPools"]
     packages = {package["name"]: package["location"] for package in pool["packages"]}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import engine_services as services
 import pytest
-import webs
+import toy_webs
 from engine_builds import Built, Cost, Web, build, local, outcome
 from engine_parts import SPARK_ITSELF, SPARK_JOB_SERVER
 
@@ -16,7 +16,7 @@ _STARTED = time.monotonic()
 def pytest_addoption(parser):
     parser.addoption("--engines", action="store_true", help="run the tests that start real engines, for minutes")
     parser.addoption("--engines-minutes", type=float, default=60, help="no test of an engine begins after so many")
-    parser.addoption("--web", type=Path, default=webs.MINIWEB, help="folder of the mini web that engines build")
+    parser.addoption("--web", type=Path, default=toy_webs.MINIWEB, help="folder of the mini web that engines build")
     parser.addoption(
         "--web-share", type=int, default=5, help="engines build one page in so many of it; 1 for its files"
     )
@@ -55,7 +55,7 @@ def reference(request, engines_wanted, tmp_path_factory, costs) -> tuple[Web, Bu
     web = Web(str(source / "submissions.ndjson.zst"), str(source / "*.warc.gz"))
     if share > 1:
         web = Web(web.submissions, str(folder / "archives" / "*"))
-        webs.write_archives(folder / "archives", webs.records_of(share, source), 3)
+        toy_webs.write_archives(folder / "archives", toy_webs.records_of(share, source), 3)
     costs.append(build(folder / "FnApiRunner.log", web, str(folder / "work"), ("--runner=FnApiRunner",)))
     return web, outcome(local(folder / "work"))
 

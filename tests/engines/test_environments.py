@@ -6,7 +6,7 @@ from pathlib import Path
 
 import engine_services as services
 import pytest
-import stages
+import toy_stages
 from engine_parts import BOOT, SPARK_ITSELF, SPARK_JOB_SERVER
 
 from webtext.pipeline.engine.beam_stage import run_stage
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("engines_wanted"
 
 # Workers import the test's stages, and find the `python` that has webtext.
 PATHS = {
-    "PYTHONPATH": os.path.dirname(stages.__file__),
+    "PYTHONPATH": os.path.dirname(toy_stages.__file__),
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
 }
 
@@ -34,11 +34,11 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 def check(tmp_path, flags):
-    for make in (stages.even_stage, stages.shuffle_stage):
+    for make in (toy_stages.even_stage, toy_stages.shuffle_stage):
         stage = make(tmp_path / "engine" / make.__name__)
         run_stage(stage, flags, 2)
         run_stage(make(tmp_path / "local" / make.__name__), (), 2)
-    assert stages.contents(tmp_path / "engine") == stages.contents(tmp_path / "local")
+    assert toy_stages.contents(tmp_path / "engine") == toy_stages.contents(tmp_path / "local")
 
 
 @pytest.mark.parametrize("ours", [True, False], ids=["webtext workers", "Beam's pool"])

@@ -4,7 +4,7 @@ import subprocess
 
 import engine_services as services
 import pytest
-import webs
+import toy_webs
 from engine_builds import Web, build
 from engine_parts import SPARK_ITSELF, SPARK_JOB_SERVER
 
@@ -13,8 +13,8 @@ from engine_parts import SPARK_ITSELF, SPARK_JOB_SERVER
 @pytest.mark.usefixtures("engines_wanted")
 def test_a_stage_leaves_as_a_jar_and_the_next_launch_goes_on_behind_it(tmp_path):
     services.need(SPARK_JOB_SERVER, SPARK_ITSELF)
-    webs.write_posts(tmp_path / "posts" / "all.ndjson.zst", webs.posts_of()[:200])
-    web = Web(str(tmp_path / "posts" / "*"), str(webs.MINIWEB / "pages-00000.warc.gz"))
+    toy_webs.write_posts(tmp_path / "posts" / "all.ndjson.zst", toy_webs.posts_of()[:200])
+    web = Web(str(tmp_path / "posts" / "*"), str(toy_webs.MINIWEB / "pages-00000.warc.gz"))
     jar, work = tmp_path / "stage.jar", tmp_path / "work"
     with services.spark(tmp_path / "engine") as engine, services.worker_pool(tmp_path) as pool:
         flags = (*engine.flags, *pool.flags, f"--output_executable_path={jar}")

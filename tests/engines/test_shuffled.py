@@ -6,7 +6,7 @@ from functools import partial
 import apache_beam as beam
 import pyarrow.parquet as pq
 import pytest
-import webs
+import toy_webs
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions, S3Options
 from apache_beam.portability.api import beam_runner_api_pb2
@@ -24,8 +24,8 @@ RESHUFFLE = "beam:transform:reshuffle:v1"
 def recorded(tmp_path_factory):
     """The stages of a small build, each with the bytes that its sources sent, and the texts of its documents."""
     folder = tmp_path_factory.mktemp("graphs")
-    webs.write_posts(folder / "posts" / "all.ndjson.zst", webs.posts_of())
-    webs.write_archives(folder / "archives", webs.records_of(5), 2)
+    toy_webs.write_posts(folder / "posts" / "all.ndjson.zst", toy_webs.posts_of())
+    toy_webs.write_archives(folder / "archives", toy_webs.records_of(5), 2)
     seen = []
 
     def run(stage):
@@ -37,7 +37,7 @@ def recorded(tmp_path_factory):
         return run_stage(stage, (), 2)
 
     inputs = Inputs.find([str(folder / "posts" / "*")], [str(folder / "archives" / "*")])
-    manifest = build_corpus(webs.SETTINGS, inputs, str(folder / "work"), run)
+    manifest = build_corpus(toy_webs.SETTINGS, inputs, str(folder / "work"), run)
     assert manifest.shards
     tables = [
         pq.read_table(path, columns=["text", "url"]) for path in folder.glob("work/documents/*.documents.parquet")

@@ -93,7 +93,9 @@ def test_a_bug_is_not_taken_for_an_error_of_the_user():
 
 
 def test_a_reader_that_leaves_early_is_no_error():
-    script = "from jobs import cli\ndef work():\n  while True: print('x' * 1000)\nraise SystemExit(cli.guard(work))"
+    script = (
+        "from webtext.jobs import cli\ndef work():\n  while True: print('x' * 1000)\nraise SystemExit(cli.guard(work))"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as writer:

@@ -2,7 +2,7 @@ import json
 import os
 
 import pytest
-import webs
+import toy_webs
 
 from webtext.jobs import demo
 from webtext.jobs.demo import DemoConfig
@@ -44,8 +44,8 @@ def test_negative_numbers_are_refused():
 
 def test_the_whole_way_on_a_small_web_and_again(tmp_path, monkeypatch, capfd):
     folder = tmp_path / "examples" / "miniweb"
-    webs.write_posts(folder / "submissions.ndjson.zst", webs.posts_of())
-    webs.write_archives(folder, webs.records_of(10), 1)
+    toy_webs.write_posts(folder / "submissions.ndjson.zst", toy_webs.posts_of())
+    toy_webs.write_archives(folder, toy_webs.records_of(10), 1)
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
         assert demo.run(DemoConfig(steps=2, workers=2)) == 0

@@ -40,7 +40,7 @@ def test_free_fields_exist():
 
 
 def test_help_imports_no_torch():
-    code = "import sys, jobs.pretrain, jobs.sample; sys.exit('torch' in sys.modules)"
+    code = "import sys, webtext.jobs.pretrain, webtext.jobs.sample; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -6,14 +6,14 @@ from collections import defaultdict
 
 import pyarrow.parquet as pq
 import pytest
-import webs
+import toy_webs
 
 from webtext.pipeline.identity.urls import canonicalize, link_key
 from webtext.pipeline.settings import CorpusSettings, LinkSettings
 from webtext.schemas.records import Reason
 
-SHARED = webs.ROOT.parent / "shared" / "data" / "miniweb"
-WEBS = {"shipped": webs.MINIWEB, "shared": SHARED}
+SHARED = toy_webs.ROOT.parent / "shared" / "data" / "miniweb"
+WEBS = {"shipped": toy_webs.MINIWEB, "shared": SHARED}
 
 # What a copy may go for when its original goes for the same.
 BEFORE_DEDUP = {Reason.NOT_ENGLISH, Reason.TOO_SHORT, Reason.NO_TEXT, Reason.PAGE_TOO_LARGE, Reason.TOO_MANY_TAGS}
@@ -88,7 +88,9 @@ def built(request, tmp_path_factory):
     if not folder.exists():
         pytest.skip(f"no mini web at {folder}")
     work = tmp_path_factory.mktemp(request.param)
-    manifest = webs.build(work, folder / "submissions.ndjson.zst", folder / "*.warc.gz", settings=settings("per-post"))
+    manifest = toy_webs.build(
+        work, folder / "submissions.ndjson.zst", folder / "*.warc.gz", settings=settings("per-post")
+    )
     return folder, work, manifest
 
 
@@ -106,14 +108,17 @@ def test_every_planted_url_ends_as_expected(built):
 def test_both_broken_lines_are_counted_and_nothing_else_is_lost(built):
     folder, _, manifest = built
     posts = manifest.stages["posts"]
-    assert posts.taken == len(webs.posts_of(folder))
+    assert posts.taken == len(toy_webs.posts_of(folder))
     assert (posts.rejected["bad_line"], posts.rejected["bad_url"]) == (1, 1)
 
 
 def test_crossposts_count_together_under_the_summed_rule(tmp_path, built):
     folder, _, _ = built
-    webs.build(
-        tmp_path, folder / "submissions.ndjson.zst", webs.MINIWEB / "pages-00000.warc.gz", settings=settings("summed")
+    toy_webs.build(
+        tmp_path,
+        folder / "submissions.ndjson.zst",
+        toy_webs.MINIWEB / "pages-00000.warc.gz",
+        settings=settings("summed"),
     )
     outcome = Outcome(tmp_path)
     rows = [row for row in expectations(folder) if row["want"] == "crosspost_2+2"]

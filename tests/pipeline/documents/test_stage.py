@@ -1,0 +1,69 @@
+"""Stage documents on real pages: the same tables for any number of workers; a child's death costs one page."""
+
+from functools import partial
+
+import hostile
+import pytest
+import toy_webs
+
+from webtext.pipeline.archives.warc import RawPage
+from webtext.pipeline.documents import stage as documents
+from webtext.pipeline.engine import sandbox
+from webtext.pipeline.engine.sandbox import Sandbox
+from webtext.pipeline.settings import ExtractSettings
+from webtext.pipeline.text.document import Dropped, Extracted
+from webtext.schemas.records import Reason
+
+SENTENCE = "The old harbour town has changed a good deal since the railway came to the valley, people say. "
+GOOD = f"<html><body>{''.join(f'<p>{SENTENCE * 3}{n}</p>' for n in range(10))}</body></html>".encode()
+# 2 MB, 48,000 paragraphs: trafilatura copies it several times.
+BIG = b"<html><body>" + b"".join(b"<p class=c%d>word %d " % (n, n) + b"y" * 15 for n in range(48_000))
+
+
+def request(payload):
+    return documents.request("http://a.example/", RawPage("http://a.example/", 200, "text/html", None, payload, False))
+
+
+def tables(work):
+    return {path.name: path.read_bytes() for path in sorted((work / "documents").rglob("*.parquet"))}
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("web")
+    toy_webs.write_posts(folder / "posts.ndjson.zst", toy_webs.posts_of())
+    toy_webs.write_archives(folder / "archives", toy_webs.records_of(16), 2)
+    return folder
+
+
+def test_any_number_of_workers_writes_the_same_tables(web, tmp_path):
+    found = []
+    for workers in (0, 1, 3):
+        work = tmp_path / str(workers)
+        toy_webs.build(work, web / "posts.ndjson.zst", web / "archives" / "*", workers)
+        found.append(tables(work))
+    assert any("documents" in name for name in found[0])
+    assert sum(map(len, found[0].values())) > 20_000
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_page_that_needs_too_much_memory_costs_only_itself():
+    settings = ExtractSettings(memory_mib=64)
+    with Sandbox(partial(documents.make_extractor, settings), settings.cpu_seconds, settings.memory_mib) as box:
+        before, big, after = map(documents.verdict, box.run([request(GOOD), request(BIG), request(GOOD)]))
+    assert isinstance(before, Extracted)
+    assert before == after
+    assert isinstance(big, Dropped)
+    assert big.reason is Reason.EXTRACT_MEMORY
+
+
+def test_a_child_is_replaced_after_some_pages_and_none_is_lost(monkeypatch):
+    monkeypatch.setattr(sandbox, "_RECYCLE", 10)
+    payloads = [b"%d" % n for n in range(40)]
+    with Sandbox(hostile.make_naming, cpu_seconds=5, memory_mib=256) as box:
+        answers = [answer.split() for at in range(0, 40, 4) for answer in box.run(payloads[at : at + 4])]
+    assert [payload for _, payload in answers] == payloads
+    # It is asked between batches: after 12 calls each.
+    processes = [process for process, _ in answers]
+    assert len(set(processes)) == 4
+    assert len(set(processes[:12])) == len(set(processes[12:24])) == 1
