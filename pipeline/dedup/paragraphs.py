@@ -16,13 +16,13 @@ import pyarrow as pa
 
 from webtext.pipeline.dedup import lines
 from webtext.pipeline.dedup.groups import Groups, ids_of
-from webtext.pipeline.documents import guards
 from webtext.pipeline.engine import exchange
 from webtext.pipeline.engine.stage import Part, PartOutput, Stage, numbered, paths_of
 from webtext.pipeline.files import storage, tabular
 from webtext.pipeline.files.tabular import TableWriter
 from webtext.pipeline.identity import domains
 from webtext.pipeline.settings import CorpusSettings, ExtractSettings
+from webtext.pipeline.text.clean import clean
 from webtext.pipeline.text.document import Dropped
 from webtext.pipeline.text.judge import judge
 from webtext.schemas import tables
@@ -117,7 +117,7 @@ def shorten(text: str, hashes: Sequence[int | None], dropped: AbstractSet[int]) 
         elif not (gap and blank and (not kept or not kept[-1].strip())):
             kept.append(line)
             gap = gap and blank
-    return Shortened(guards.clean("\n".join(kept)), count, characters)
+    return Shortened(clean("\n".join(kept)), count, characters)
 
 
 def rewrite(settings: CorpusSettings, documents: int, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:

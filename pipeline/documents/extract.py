@@ -11,6 +11,7 @@ from webtext.pipeline.documents import main_text as texts
 from webtext.pipeline.documents.decode import decode
 from webtext.pipeline.settings import ExtractSettings
 from webtext.pipeline.text import language, minhash, walls, wikipedia
+from webtext.pipeline.text.clean import clean
 from webtext.pipeline.text.document import Dropped, Extracted
 from webtext.pipeline.text.judge import judge
 from webtext.schemas import vocabulary
@@ -52,7 +53,7 @@ def extract_page(
 
 def main_text(tree: Any, settings: ExtractSettings) -> str:
     """The main text of a page, safe to tokenize; "" where there is none. The tree is used up."""
-    return guards.clean(texts.find(tree, settings))
+    return clean(texts.find(tree, settings))
 
 
 def load_models() -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from lxml import etree  # type: ignore[import-untyped]
 
+from webtext.pipeline.text.clean import CONTROLS
 from webtext.pipeline.text.document import Dropped
 from webtext.schemas.records import Reason
 
@@ -26,11 +27,6 @@ _MARKUP: Final = re.compile(r"<[A-Za-z!/?]")
 _ATTRIBUTE: Final = re.compile(r"""[^\s"'=>/]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s>"']*))?|>""")
 _SAMPLE: Final = 65_536  # characters that tell text from binary
 _BINARY: Final = 0.02  # share of control characters
-_CONTROLS: Final = bytes(code for code in range(32) if chr(code) not in "\t\n\r")
-
-_MAX_TEXT: Final = 2_000_000  # characters
-_LONG_BLANK: Final = re.compile(r"\s{1000,}")
-_MANY_BLANKS: Final = 500_000  # tiktoken panics at about 0.9 million blanks in a row, so a shorter text can't make it
 
 
 def refuse(html: str) -> Dropped | None:
@@ -38,7 +34,7 @@ def refuse(html: str) -> Dropped | None:
     if not _MARKUP.search(html):
         return Dropped(Reason.NO_TEXT, "no markup")
     sample = html[:_SAMPLE].encode("utf-8", "replace")
-    controls = len(sample) - len(sample.translate(None, _CONTROLS)) - sample.count(b"\f")
+    controls = len(sample) - len(sample.translate(None, CONTROLS)) - sample.count(b"\f")
     if controls > _BINARY * len(sample):
         return Dropped(Reason.NO_TEXT, f"binary: {controls} control characters in {len(sample)} bytes")
     tags = html.count("<")
@@ -111,11 +107,3 @@ def refuse_tree(tree: Any) -> Dropped | None:
 # With 50,000 elements at most, the sum can only be reached where something is deeper than 20; few real pages go on to
 # the exact count, which takes Python a step for each element.
 _is_deep: Final = etree.XPath("boolean(/" + "/".join("*" * 30) + ")")
-
-
-def clean(text: str, longest: int = _MAX_TEXT) -> str:
-    """Without control characters and lone surrogates, without endless blanks, of so many characters at most."""
-    text = text.encode("utf-8", "ignore").translate(None, _CONTROLS).decode()  # "ignore" drops lone surrogates
-    if len(text) > _MANY_BLANKS:
-        text = _LONG_BLANK.sub(lambda run: run.group()[0], text)
-    return text[:longest].strip()

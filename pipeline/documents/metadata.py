@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from webtext.pipeline.documents import guards
+from webtext.pipeline.text.clean import clean
 
 _MAX_TITLE: Final = 500  # characters
 _MAX: Final = 20  # elements of a kind
@@ -37,7 +37,7 @@ class Metadata(msgspec.Struct, frozen=True):
 def read(tree: Any) -> Metadata:
     """What the page of this tree says of itself."""
     return Metadata(
-        title=" ".join(guards.clean(tree.findtext(".//title") or "").split())[:_MAX_TITLE],
+        title=" ".join(clean(tree.findtext(".//title") or "").split())[:_MAX_TITLE],
         published=_published(tree),
         html_lang=_html_lang(tree),
     )

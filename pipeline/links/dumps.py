@@ -3,30 +3,20 @@
 A line that is not a record becomes Rejected with BAD_LINE; only what ends a whole file raises.
 """
 
-import lzma
 import re
-import zlib
-from bz2 import BZ2Decompressor
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain
-from typing import Any, BinaryIO, Final, Protocol
+from typing import Any, BinaryIO, Final
 
 import msgspec
-import zstandard
 
+from webtext.pipeline.files.lines import TooLong, open_lines
 from webtext.pipeline.identity.urls import canonicalize, link_key, unescape_ampersands
 from webtext.pipeline.links import exports
 from webtext.schemas.records import Reason, Rejected, Submission
 
 STAGE: Final = "posts"  # the stage that a rejection here belongs to
-MAX_LINE: Final = 16 * 2**20
-"""Longest line in bytes. The longest line of a real dump is below 1 MiB."""
-
-_READ = 2**20  # bytes per read
-_SLICE = 8192  # compressed bytes per decoder call: a bomb of zstd blocks gives at most 256 MiB for them
-_WINDOW = 2**31  # bytes: Pushshift compresses with `zstd --long=31`, which readers refuse unless told
 _EXCERPT = 80  # bytes of a bad line to show
 
 _MAX_SCORE = 2**40
@@ -41,153 +31,6 @@ class Post(Submission):
     is_self: bool = False
     over_18: bool = False
     retrieved_utc: int = 0  # when the score was read, seconds since 1970-01-01 UTC; 0 where the dump does not tell
-
-
-class TruncatedInput(ValueError):  # noqa: N818  a state of the input; callers count it and go on
-    """A compressed file that is cut or damaged. All whole lines before the damage were yielded.
-
-    Attributes:
-        lines: how many whole lines, blank ones included, came before.
-        lost: bytes of the line that the damage cut.
-    """
-
-    def __init__(self, name: str, lines: int, lost: int, why: str) -> None:
-        super().__init__(
-            f"{name}: {why} after {lines} whole lines and {lost} bytes of another; download it again and "
-            "compare its checksum"
-        )
-        self.lines = lines
-        self.lost = lost
-
-
-# Bytes to lines.
-
-
-class _Decoder(Protocol):
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, /) -> bytes: ...
-
-
-class _DamageError(Exception):
-    """Compressed data are cut or damaged, and how."""
-
-
-def _zstd_decoder() -> _Decoder:
-    return zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj()
-
-
-_DECODERS: Final[dict[str, Callable[[], _Decoder]]] = {
-    ".gz": partial(zlib.decompressobj, wbits=31),
-    ".bz2": BZ2Decompressor,
-    ".xz": lzma.LZMADecompressor,
-    ".zst": _zstd_decoder,
-}
-_MAGIC: Final = (
-    (re.compile(rb"\x1f\x8b"), ".gz"),
-    (re.compile(rb"BZh[1-9]"), ".bz2"),
-    (re.compile(rb"\xfd7zXZ\0"), ".xz"),
-    (re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"), ".zst"),  # a frame, or a skippable one as pzstd writes
-)
-
-
-def open_lines(stream: BinaryIO, name: str, raw: bool = False) -> Iterator[bytes | Rejected]:
-    """The lines of a text file, plain or compressed with gzip, bzip2, xz or zstd.
-
-    What the bytes say about the compression counts before the name. Members and frames may follow one another. Blank
-    lines are skipped, blanks around a line, CR LF and a UTF-8 byte order mark are removed; the last line needs no line
-    feed.
-
-    Args:
-        stream: the file; read to its end, not closed, need not be seekable.
-        name: its path, for the ending and for messages.
-        raw: also blank lines, and blanks around a line.
-
-    Yields:
-        A line, or Rejected with BAD_LINE in place of a line longer than MAX_LINE.
-
-    Raises:
-        TruncatedInput: after all whole lines, where compressed data are cut or damaged.
-        OSError: the stream can't be read. Never raised for what the file contains.
-    """
-    lines, carry, skipping = 0, b"", False
-    try:
-        for piece in _pieces(stream, name):
-            *whole, rest = piece.split(b"\n")
-            if not whole:
-                carry = b"" if skipping else carry + rest
-            else:
-                whole[0] = carry + whole[0]
-                for line in whole[1:] if skipping else whole:
-                    lines += 1
-                    if (text := _clean(line, lines, raw)) or raw:
-                        yield text
-                carry, skipping = rest, False
-            if len(carry) > MAX_LINE:
-                lines += 1
-                yield _too_long()
-                carry, skipping = b"", True
-    except _DamageError as damage:
-        raise TruncatedInput(name, lines, len(carry), str(damage)) from damage.__cause__
-    if not skipping and (text := _clean(carry, lines + 1, raw)):
-        yield text
-
-
-def _clean(line: bytes, number: int, raw: bool) -> bytes | Rejected:
-    if len(line) > MAX_LINE:
-        return _too_long()
-    if number == 1:
-        line = line.removeprefix(b"\xef\xbb\xbf")
-    return line if raw else line.strip()
-
-
-def _too_long() -> Rejected:
-    return _bad_line(f"has more than {MAX_LINE} bytes")
-
-
-def _pieces(stream: BinaryIO, name: str) -> Iterator[bytes]:
-    """The file's text in pieces of any size."""
-    chunks = iter(lambda: stream.read(_READ), b"")
-    first = next(chunks, b"")
-    by_content = (kind for magic, kind in _MAGIC if magic.match(first))
-    by_name = (kind for kind in _DECODERS if first and name.lower().endswith(kind))
-    kind = next(chain(by_content, by_name), None)
-    chunks = chain([first], chunks)
-    return chunks if kind is None else _decompress(chunks, _DECODERS[kind], kind)
-
-
-def _decompress(chunks: Iterable[bytes], new: Callable[[], _Decoder], kind: str) -> Iterator[bytes]:
-    """Decode members or frames one after another.
-
-    The libraries' own file objects are not used: zstandard's takes a cut file for a whole one, and bz2's reports damage
-    with the OSError that a failing disk or network would raise.
-    """
-    decoder: _Decoder | None = None
-    for chunk in chunks:
-        for start in range(0, len(chunk), _SLICE):
-            data = chunk[start : start + _SLICE]
-            while data:
-                if decoder is None:
-                    data = data.lstrip(b"\0")  # padding between members: gzip on tape, xz by its standard
-                    if not data:
-                        break
-                    decoder = new()
-                try:
-                    text = decoder.decompress(data)
-                except (zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError) as error:
-                    raise _DamageError(f"its {kind} data are damaged ({error})") from error
-                for at in range(0, len(text), _READ):  # a bomb of line feeds would be 300 million lines at once
-                    yield text[at : at + _READ]
-                data = b""
-                if decoder.eof:
-                    data, decoder = decoder.unused_data, None
-    if decoder is not None:
-        raise _DamageError(f"its {kind} data end early")
-
-
-# Lines to posts.
 
 
 class _Line(msgspec.Struct, gc=False):
@@ -218,18 +61,18 @@ def read_posts(stream: BinaryIO, name: str, list_score: int) -> Iterator[Post | 
     A line of JSON is a post, or a URL with the lists of its posts (see exports.post_lists), each of which is a record.
 
     Args:
-        stream: see open_lines.
-        name: see open_lines.
+        stream: see lines.open_lines.
+        name: see lines.open_lines.
         list_score: what the lines of a URL list count for; a list has no scores.
 
     Raises:
-        TruncatedInput: see open_lines.
+        TruncatedInputError: see lines.open_lines.
         OSError: the stream can't be read.
     """
-    lines = open_lines(stream, name, raw=True)
+    lines = open_lines(stream, name)
     for first in lines:
-        if isinstance(first, Rejected):
-            yield first
+        if isinstance(first, TooLong):
+            yield _bad_line(str(first))
         elif text := first.strip():
             break
     else:
@@ -241,16 +84,16 @@ def read_posts(stream: BinaryIO, name: str, list_score: int) -> Iterator[Post | 
         yield from _csv_posts(lines, columns)
     else:
         for line in chain([first], lines):
-            if isinstance(line, Rejected):
-                yield line
+            if isinstance(line, TooLong):
+                yield _bad_line(str(line))
             elif (url := line.strip()) and (found := parse_url_line(url, list_score)):
                 yield found
 
 
-def _json_posts(lines: Iterable[bytes | Rejected]) -> Iterator[Post | Rejected]:
+def _json_posts(lines: Iterable[bytes | TooLong]) -> Iterator[Post | Rejected]:
     for line in lines:
-        if isinstance(line, Rejected):
-            yield line
+        if isinstance(line, TooLong):
+            yield _bad_line(str(line))
         elif text := line.strip():
             found = parse_submission(text)
             if isinstance(found, Post):
@@ -276,19 +119,19 @@ def _list_posts(line: bytes, rejected: Rejected) -> Iterator[Post | Rejected]:
             yield _bad_line(f"{error}: {line[:_EXCERPT]!r}")
 
 
-def _csv_posts(lines: Iterable[bytes | Rejected], columns: dict[str, int]) -> Iterator[Post | Rejected]:
-    too_long: list[Rejected] = []
+def _csv_posts(lines: Iterable[bytes | TooLong], columns: dict[str, int]) -> Iterator[Post | Rejected]:
+    too_long: list[TooLong] = []
 
     def texts() -> Iterator[bytes]:
         for line in lines:
-            if isinstance(line, Rejected):
+            if isinstance(line, TooLong):
                 too_long.append(line)
             else:
                 yield line
 
     for fields in exports.csv_records(texts(), columns):
         yield _bad_line(fields) if isinstance(fields, str) else _post(_Line(**fields), str(fields).encode())
-    yield from too_long
+    yield from (_bad_line(str(line)) for line in too_long)
 
 
 def parse_submission(line: bytes) -> Post | Rejected:

@@ -13,7 +13,8 @@ from webtext.pipeline.engine import exchange
 from webtext.pipeline.engine.rounds import open_rounds
 from webtext.pipeline.engine.stage import Part, PartOutput
 from webtext.pipeline.files import storage
-from webtext.pipeline.links.dumps import STAGE, Post, TruncatedInput, read_posts
+from webtext.pipeline.files.lines import TruncatedInputError
+from webtext.pipeline.links.dumps import STAGE, Post, read_posts
 from webtext.pipeline.links.health import Histogram
 from webtext.pipeline.links.rules import Lists, merge_posts, select_post
 from webtext.pipeline.settings import LinkSettings
@@ -58,7 +59,7 @@ def _records(stream: BinaryIO, path: str, settings: LinkSettings, output: PartOu
                 output.reject(found)
             else:
                 yield found
-    except TruncatedInput as error:
+    except TruncatedInputError as error:
         output.taken += 1  # the line that was cut
         output.counts["truncated_inputs"] += 1
         output.reject(Rejected(STAGE, Reason.BAD_LINE, b"", "", str(error)))

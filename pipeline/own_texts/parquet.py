@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from webtext.pipeline.files import storage, tabular
-from webtext.pipeline.own_texts.readers import DamagedFile
+from webtext.pipeline.own_texts.record import DamagedFileError
 
 _ROWS = 32  # at a time: each may have a text of 16 MiB
 _READ = 2**20
@@ -21,7 +21,7 @@ def records(path: str, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     Strings that are not UTF-8 are None, and so is what is neither a string, a number nor a time; times are seconds.
 
     Raises:
-        DamagedFile: behind the rows that could be read.
+        DamagedFileError: behind the rows that could be read.
         OSError: the file can't be read.
     """
     rows, done = 1, 0
@@ -30,18 +30,18 @@ def records(path: str, names: Sequence[str]) -> Iterator[dict[str, Any]]:
             rows = table.metadata.num_rows
             columns = [name for name in dict.fromkeys(names) if _has(table.schema_arrow, name)]
             if not columns:
-                raise DamagedFile(f"{path}: has none of the columns {', '.join(names)}", rows)
+                raise DamagedFileError(f"{path}: has none of the columns {', '.join(names)}", rows)
             for batch in table.iter_batches(_ROWS, columns=columns, use_threads=False):
                 values = {name: _values(_column(batch, name)) for name in columns}
                 for row in range(batch.num_rows):
                     yield {name: column[row] for name, column in values.items()}
                 done += batch.num_rows
-    except DamagedFile:
+    except DamagedFileError:
         raise
     except _UNREADABLE as error:
         _read_through(path)
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
-        raise DamagedFile(f"{path}: damaged after {done} rows: {reason}", max(1, rows - done)) from error
+        raise DamagedFileError(f"{path}: damaged after {done} rows: {reason}", max(1, rows - done)) from error
 
 
 def _has(schema: pa.Schema, name: str) -> bool:

@@ -13,7 +13,8 @@ import pyarrow as pa
 from webtext.pipeline.engine.rounds import open_rounds
 from webtext.pipeline.engine.stage import Part, PartOutput
 from webtext.pipeline.files import storage
-from webtext.pipeline.own_texts.readers import STAGE, UNCOMPRESSED, DamagedFile, Text, read_texts
+from webtext.pipeline.own_texts.readers import UNCOMPRESSED, read_texts
+from webtext.pipeline.own_texts.record import STAGE, DamagedFileError, Text
 from webtext.pipeline.own_texts.settings import TextFields
 from webtext.schemas import tables
 from webtext.schemas.records import Reason, Rejected
@@ -99,7 +100,7 @@ def _records(path: str, plan: Plan, output: PartOutput) -> Iterator[Text]:
             else:
                 output.counts["known_by_text"] += found.name.startswith("text:")
                 yield found
-    except DamagedFile as error:
+    except DamagedFileError as error:
         output.taken += error.records
         output.counts["truncated_inputs"] += 1
         output.reject(Rejected(STAGE, Reason.BAD_LINE, b"", "", str(error)), records=error.records)

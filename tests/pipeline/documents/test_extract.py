@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from webtext.pipeline.documents import extract, guards
+from webtext.pipeline.documents import extract
 from webtext.pipeline.settings import ExtractSettings
+from webtext.pipeline.text.clean import _MANY_BLANKS, clean
 from webtext.pipeline.text.document import Dropped, Extracted
 from webtext.schemas import vocabulary
 from webtext.schemas.records import Reason
@@ -74,11 +75,11 @@ def test_characters_survive_what_the_page_declares(declared, real):
 
 
 def test_cleaned_text_is_safe_to_tokenize():
-    text = guards.clean("a\x00b \ud800 c" + " \n\u00a0" * 700_000 + "d" + "\n" * 1000 + "e")
+    text = clean("a\x00b \ud800 c" + " \n\u00a0" * 700_000 + "d" + "\n" * 1000 + "e")
     assert text == "ab  c d\ne"
     vocabulary.load().encode_ordinary(text)
-    almost = "a" + " " * (guards._MANY_BLANKS - 2) + "b"
-    assert guards.clean(almost) == almost
+    almost = "a" + " " * (_MANY_BLANKS - 2) + "b"
+    assert clean(almost) == almost
     vocabulary.load().encode_ordinary(almost)
 
 

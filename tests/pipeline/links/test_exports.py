@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from webtext.pipeline.links import dumps as submissions
+from webtext.pipeline.files.lines import MAX_LINE, TruncatedInputError
 from webtext.pipeline.links import exports
-from webtext.pipeline.links.dumps import Post, TruncatedInput, read_posts
+from webtext.pipeline.links.dumps import Post, read_posts
 from webtext.schemas.records import Reason, Rejected
 
 REDDIT = Path(__file__).resolve().parents[4] / "shared" / "data" / "reddit"
@@ -95,16 +95,15 @@ def test_a_record_has_a_bound(monkeypatch):
     assert last == POST
 
 
-def test_a_line_too_long_is_one_bad_line(monkeypatch):
-    monkeypatch.setattr(submissions, "MAX_LINE", 2000)
-    found = read_all(HEADER + ROW + "x" * 5000 + "\n" + ROW)
+def test_a_line_too_long_is_one_bad_line():
+    found = read_all(HEADER + ROW + "x" * (MAX_LINE + 1) + "\n" + ROW)
     assert [type(entry) for entry in found] == [Post, Post, Rejected]
 
 
 def test_a_cut_file_yields_its_whole_records():
     data = gzip.compress((HEADER + ROW * 5000).encode())
     found, records = [], read_posts(io.BytesIO(data[: len(data) - 12]), "x.csv.gz", 3)
-    with pytest.raises(TruncatedInput):
+    with pytest.raises(TruncatedInputError):
         found.extend(records)
     assert found
     assert set(found) == {POST}

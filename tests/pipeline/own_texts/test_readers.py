@@ -13,9 +13,10 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from webtext.pipeline.files.lines import MAX_LINE
 from webtext.pipeline.identity import names, urls
-from webtext.pipeline.links import dumps as submissions
-from webtext.pipeline.own_texts.readers import DamagedFile, Text, read_texts
+from webtext.pipeline.own_texts.readers import read_texts
+from webtext.pipeline.own_texts.record import DamagedFileError, Text
 from webtext.pipeline.own_texts.settings import TextFields
 from webtext.schemas.records import Reason, Rejected
 
@@ -173,7 +174,7 @@ def test_a_hostile_line_costs_only_itself(tmp_path):
         b'{"text": ' + b"[" * 100_000,
         b'{"text": "x", "id": "' + b"n" * 5000 + b'"}',
         b'{"text": "x", "id": ' + b"9" * 5000 + b"}",
-        b'{"text": "' + b"x" * submissions.MAX_LINE + b'"}',
+        b'{"text": "' + b"x" * MAX_LINE + b'"}',
     ]
     good = [
         b'{"text": "nan", "score": NaN}',
@@ -198,7 +199,7 @@ def test_no_bytes_raise(tmp_path_factory, data):
         path.write_bytes(data)
         try:
             found = read(path)
-        except DamagedFile:
+        except DamagedFileError:
             continue
         assert all(isinstance(row, Text | Rejected) for row in found)
 
@@ -227,14 +228,14 @@ def test_a_cut_file_tells_its_loss(tmp_path):
     whole = gzip.compress(b"".join(json.dumps({"text": f"number {n} {n**5}"}).encode() + b"\n" for n in range(10_000)))
     path.write_bytes(whole[:-4000])
     found = []
-    with pytest.raises(DamagedFile, match="end early") as caught:
+    with pytest.raises(DamagedFileError, match="end early") as caught:
         found.extend(read_texts(str(path), "x", FIELDS))
     assert caught.value.records == 1
 
 
 def test_a_plain_text_that_is_none_is_rejected(tmp_path):
     large, latin, empty = (tmp_path / f"{name}.txt" for name in ("large", "latin", "empty"))
-    large.write_bytes(b"line of text\n" * (submissions.MAX_LINE // 10))
+    large.write_bytes(b"line of text\n" * (MAX_LINE // 10))
     latin.write_bytes("café".encode("latin-1"))
     empty.write_bytes(b"")
     for path, words in ((large, "has more than"), (latin, "is not UTF-8"), (empty, "empty text")):
@@ -286,7 +287,7 @@ def test_parquet_columns_of_other_types(tmp_path):
 
 
 def test_parquet_without_a_text_is_all_lost(tmp_path):
-    with pytest.raises(DamagedFile, match="none of the columns text, content") as caught:
+    with pytest.raises(DamagedFileError, match="none of the columns text, content") as caught:
         read(table(tmp_path / "other.parquet", body=["x", "y", "z"]))
     assert caught.value.records == 3
 
@@ -297,6 +298,6 @@ def test_damaged_parquet(tmp_path):
     for damaged, lost in ((whole[:-10], 1), (b"PAR1", 1), (whole[:200] + b"\xff" * 2000 + whole[2200:], 5000)):
         path.write_bytes(damaged)
         found = []
-        with pytest.raises(DamagedFile) as caught:
+        with pytest.raises(DamagedFileError) as caught:
             found.extend(read_texts(str(path), "x", FIELDS))
         assert caught.value.records == lost
