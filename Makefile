@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test lint install clean engines test-engines test-built-engines
+.PHONY: demo test format check lint install clean engines test-engines test-built-engines
 
 install: $(STAMP)
 
@@ -31,6 +31,14 @@ test-engines: engines test-built-engines
 
 test-built-engines: $(STAMP)
 	$(BIN)/python -m pytest tests/engines tests/dataflow --engines $(FLAGS)
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format --quiet .
+
+# Fast, while you work: the tests of the rooms that differ from BASE (main, if it is not set).
+check: lint
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal $$($(BIN)/python .ci/changed.py)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

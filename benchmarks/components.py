@@ -52,7 +52,7 @@ def graph(shape: str, count: int) -> tuple[U64, U64]:
     return np.minimum(a, b), np.maximum(a, b)
 
 
-def write(shape: str, count: int, part: Part, output: PartOutput, blocks: object) -> None:
+def write(shape: str, count: int, part: Part, output: PartOutput) -> None:
     """Every sixteenth edge."""
     a, b = (ends[part.ordinal :: _FILES] for ends in graph(shape, count))
     with output.table("edges", tables.EDGES) as table:
@@ -67,7 +67,7 @@ def make(work: str, shape: str, count: int) -> StageManifest:
         folder=str(Path(work) / "pairs"),
         settings={},
         inputs=[],
-        parts=numbered([()] * _FILES),
+        parts=numbered([{}] * _FILES),
         run=partial(write, shape, count),
         unit="pairs",
     )

@@ -13,25 +13,24 @@ from typing import Literal
 import pyarrow as pa
 from dedup_time import cpu as cpu_seconds
 
-from webtext.pipeline.dedup import recipe as dedup
+from webtext.pipeline.dedup.recipe import find_copies
 from webtext.pipeline.engine import exchange
-from webtext.pipeline.engine.stage import Part, PartOutput, Stage, numbered
+from webtext.pipeline.engine.stage import Part, PartOutput, Stage, numbered, paths_of
 from webtext.pipeline.files import tabular
-from webtext.pipeline.inputs import TextInputs, identities
-from webtext.pipeline.own_texts import sorting as texts
+from webtext.pipeline.inputs import TextInputs
 from webtext.pipeline.own_texts.settings import TextFields
+from webtext.pipeline.own_texts.sorting import ENDING, TextsPlan, share, texts_stage
 from webtext.pipeline.settings import CorpusSettings, DedupSettings
 from webtext.pipeline.text import minhash
 from webtext.schemas import tables
 from webtext.schemas.manifest import StageManifest
 
 
-def sign(plan: texts.Plan, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
+def sign(plan: TextsPlan, part: Part, output: PartOutput) -> None:
     """Stage `documents` without what has nothing to do with copies."""
-    del blocks
     with output.table("documents", tables.DOCUMENTS) as table:
         for number in range(part.ordinal * plan.share, (part.ordinal + 1) * plan.share):
-            for row in _in_key_order(part.inputs, number, plan.ranges):
+            for row in _in_key_order(part.inputs["texts"], number, plan.ranges):
                 text = row["text"]
                 signature = minhash.signature(text).astype("<u4").tobytes()
                 about = [row["score"], row["created_utc"], 0, row["title"], "", "", text, row["length"], 1.0, [], 0]
@@ -77,24 +76,15 @@ def run(
 ) -> None:
     """Run the stages up to `documents`, or all; what is done already is skipped."""
     files = TextInputs.find([f"{folder}/*.jsonl"], TextFields())
-    plan = texts.Plan(files.fields, files.base, parts, texts.share(files.files, parts))
+    plan = TextsPlan(files.fields, files.base, parts, share(files.files, parts))
     run = _timed(workers)
-    read = Stage(
-        name="texts",
-        folder=f"{work}/texts",
-        settings={},
-        inputs=identities(files.files),
-        parts=numbered(texts.groups(files.files)),
-        run=partial(texts.read, plan),
-        unit="records",
-    )
-    done = run(read)
+    done = run(texts_stage(plan, files.files, work))
     signed = Stage(
         name="documents",
         folder=f"{work}/documents",
         settings={},
         inputs=[done.digest()],
-        parts=numbered([[f"{work}/texts/{file.name}" for file in done.named(".texts.arrow")]] * parts),
+        parts=numbered([{"texts": paths_of(work, done, ENDING)}] * parts),
         run=partial(sign, plan),
         unit="texts",
         expects={"taken": done.tally.rows},
@@ -102,4 +92,4 @@ def run(
     documents = run(signed)
     if until != "documents":
         settings = CorpusSettings(dedup=DedupSettings(method=method))
-        dedup.find_copies(settings, work, documents, run)
+        find_copies(settings, work, documents, run)

@@ -24,22 +24,22 @@ from multiprocessing.connection import Connection
 import msgspec
 import trafilatura
 import truth
-from datatrove.data import Document
+from datatrove.data import Document as DatatroveDocument
 from datatrove.pipeline.extractors import Trafilatura
 from datatrove.utils.logging import logger
 from trafilatura.deduplication import LRU_TEST
 
 from webtext.pipeline.documents.decode import decode
-from webtext.pipeline.documents.guards import clean
-from webtext.pipeline.engine.sandbox import Failure, Sandbox
+from webtext.pipeline.engine.sandbox import Sandbox
 from webtext.pipeline.settings import ExtractSettings
 from webtext.pipeline.text import language, minhash
-from webtext.pipeline.text.document import Dropped, Extracted
+from webtext.pipeline.text.clean import clean
+from webtext.pipeline.text.document import Document
 from webtext.schemas import vocabulary
+from webtext.schemas.records import Loss
 
 SETTINGS = ExtractSettings(language_probability=0, min_tokens=0)
 _BATCH = 32  # pages per exchange with the sandbox, as in the build
-_URL = "https://example.org/"
 _clock = struct.Struct("<d")
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -84,8 +84,8 @@ def chain_of(text_of: Callable[[str], str], payload: bytes) -> str:
     return finish(clean(text_of(decode(payload))))
 
 
-def _text(found: Extracted | Dropped) -> str:
-    return found.text if isinstance(found, Extracted) else ""
+def _text(found: Document | Loss) -> str:
+    return found.text if isinstance(found, Document) else ""
 
 
 def ours() -> Contestant:
@@ -94,10 +94,10 @@ def ours() -> Contestant:
 
     def text(html: str) -> str:
         tree = main_text.parse(html)
-        return "" if tree is None else extract.main_text(tree, SETTINGS)
+        return "" if tree is None else extract.text_of(tree, SETTINGS)
 
     extract.load_models()
-    return Contestant(lambda payload: _text(extract.extract_page(_URL, payload, SETTINGS)), text)
+    return Contestant(lambda payload: _text(extract.extract_page(payload, SETTINGS)), text)
 
 
 def defaults() -> Contestant:
@@ -184,7 +184,7 @@ def make_work() -> Callable[[bytes], bytes]:
     extract.load_models()
 
     def work(payload: bytes) -> bytes:
-        answer = _encode(extract.extract_page(_URL, payload, SETTINGS))
+        answer = _encode(extract.extract_page(payload, SETTINGS))
         return _clock.pack(time.process_time()) + answer
 
     return work
@@ -192,7 +192,7 @@ def make_work() -> Callable[[bytes], bytes]:
 
 def in_our_sandbox(pages: list[truth.TruthPage]) -> Iterator[tuple[float, list[str]]]:
     """Endless rounds: CPU seconds of parent and child, and the texts. The child's start is not counted."""
-    read = msgspec.msgpack.Decoder(Extracted | Dropped).decode
+    read = msgspec.msgpack.Decoder(Document | Loss).decode
     with Sandbox(make_work, SETTINGS.cpu_seconds, SETTINGS.memory_mib) as sandbox:
         [first] = sandbox.run([pages[0].payload])
         while True:
@@ -200,7 +200,7 @@ def in_our_sandbox(pages: list[truth.TruthPage]) -> Iterator[tuple[float, list[s
             before, start = first, time.process_time()
             for at in range(0, len(pages), _BATCH):
                 for answer in sandbox.run([page.payload for page in pages[at : at + _BATCH]]):
-                    assert not isinstance(answer, Failure), answer
+                    assert not isinstance(answer, Loss), answer
                     texts.append(_text(read(answer[_clock.size :])))
                     first = answer
             assert isinstance(before, bytes)
@@ -213,7 +213,7 @@ def in_datatroves_process(pages: list[truth.TruthPage]) -> tuple[float, list[str
     """The step as datatrove runs it: a child process for all pages, a second of wall time for each."""
     LRU_TEST.clear()
     start = _cpu()
-    documents = (Document(text=decode(page.payload), id=str(number)) for number, page in enumerate(pages))
+    documents = (DatatroveDocument(text=decode(page.payload), id=str(number)) for number, page in enumerate(pages))
     texts = [""] * len(pages)
     for document in Trafilatura().run(documents):
         texts[int(document.id)] = finish(clean(document.text))

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from webtext.pipeline.archives.warc import RawPage
-from webtext.pipeline.documents import stage as documents
-from webtext.pipeline.engine.sandbox import Failure, Sandbox
+from webtext.pipeline.documents.sandboxed import make_extractor, request, verdict
+from webtext.pipeline.engine.sandbox import Sandbox
 from webtext.pipeline.settings import ExtractSettings
-from webtext.pipeline.text.document import Dropped
+from webtext.schemas.records import Loss
 
 _URL = "http://mutated.example/"
 _ROOT = Path(__file__).resolve().parents[1]
@@ -38,11 +38,11 @@ def _raw(payload: bytes) -> RawPage:
 
 def timed(settings: ExtractSettings) -> Any:
     """The build's work with the CPU seconds and the child's largest memory before its answer."""
-    work = documents.make_extractor(settings)
+    work = make_extractor(settings)
 
-    def run(request: bytes) -> bytes:
+    def run(page: bytes) -> bytes:
         start = time.process_time()
-        answer = work(request)
+        answer = work(page)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         return b"%.3f %d " % (time.process_time() - start, peak) + answer
 
@@ -67,16 +67,16 @@ def main() -> int:
         seeds = range(flags.first, flags.first + flags.pages)
         for at in range(0, len(seeds), 16):
             batch = seeds[at : at + 16]
-            requests = [documents.request(_URL, _raw(mutate(pages, seed))) for seed in batch]
+            requests = [request(_raw(mutate(pages, seed))) for seed in batch]
             for seed, answer in zip(batch, sandbox.run(requests), strict=True):
                 answers += 1
-                if isinstance(answer, Failure):
+                if isinstance(answer, Loss):
                     outcome[answer.reason] += 1
                     print(f"seed {seed}: {answer.reason} {answer.detail}", flush=True)
                     continue
                 seconds, peak, body = answer.split(b" ", 2)
-                found = documents.verdict(body)
-                outcome[found.reason if isinstance(found, Dropped) else "document"] += 1
+                found = verdict(body)
+                outcome[found.reason if isinstance(found, Loss) else "document"] += 1
                 most = max(most, int(peak))
                 slowest = sorted([*slowest, (float(seconds), seed)], reverse=True)[:5]
     for name, number in outcome.most_common():

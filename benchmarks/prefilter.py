@@ -18,8 +18,8 @@ from warcio.archiveiterator import ArchiveIterator
 
 from webtext.pipeline.documents import extract
 from webtext.pipeline.settings import ExtractSettings
-from webtext.pipeline.text.document import Dropped, Extracted
-from webtext.schemas.records import Reason
+from webtext.pipeline.text.document import Document
+from webtext.schemas.records import Loss, Reason
 
 WITHOUT = ExtractSettings(prefilter=False)
 WITH = replace(WITHOUT, prefilter=True)
@@ -59,10 +59,10 @@ def pages_in(folder: Path) -> Iterator[tuple[str, bytes]]:
         yield path.name, gzip.decompress(path.read_bytes())
 
 
-def timed(url: str, payload: bytes, settings: ExtractSettings) -> tuple[float, Extracted | Dropped]:
+def timed(payload: bytes, settings: ExtractSettings) -> tuple[float, Document | Loss]:
     """CPU seconds, and the verdict."""
     start = time.process_time()
-    found = extract.extract_page(url, payload, settings)
+    found = extract.extract_page(payload, settings)
     return time.process_time() - start, found
 
 
@@ -71,19 +71,19 @@ def measure(folder: Path, rounds: int) -> Figures:
     figures = Figures()
     for url, payload in pages_in(folder):
         least = {WITHOUT: inf, WITH: inf}
-        found: dict[ExtractSettings, Extracted | Dropped] = {}
+        found: dict[ExtractSettings, Document | Loss] = {}
         for _ in range(rounds):
             for settings in (WITHOUT, WITH):
-                seconds, found[settings] = timed(url, payload, settings)
+                seconds, found[settings] = timed(payload, settings)
                 least[settings] = min(least[settings], seconds)
         document, verdict = found[WITHOUT], found[WITH]
         figures.pages += 1
         figures.seconds += least[WITHOUT]
         figures.prefiltered += least[WITH]
-        figures.documents += isinstance(document, Extracted)
-        if isinstance(verdict, Dropped) and verdict.reason is Reason.NOT_PROMISING:
+        figures.documents += isinstance(document, Document)
+        if isinstance(verdict, Loss) and verdict.reason is Reason.NOT_PROMISING:
             figures.dropped += 1
-            if isinstance(document, Extracted):
+            if isinstance(document, Document):
                 figures.lost += 1
                 print(f"lost: {url}: {verdict.detail}; {len(document.tokens) // 2} tokens")
     return figures

@@ -1,13 +1,11 @@
 """`webtext build`: Reddit submissions, URL lists or texts in, GPT-2 token shards out."""
 
-import os
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from typing import Annotated
 
 import tyro
 
-from webtext.jobs.config import UsageError
+from webtext.jobs.engine import EngineFlags
 from webtext.pipeline.own_texts.settings import TextFields
 from webtext.pipeline.pages.commoncrawl.settings import CommonCrawlSettings
 from webtext.pipeline.pages.crawl.settings import FetchSettings
@@ -34,7 +32,7 @@ class FetchFlags(FetchSettings):
 
 
 @dataclass(frozen=True)
-class BuildConfig:
+class BuildConfig(EngineFlags):
     """Build a corpus. A build that was stopped continues with the same command.
 
     Beam's own flags follow after --, for example: -- --runner=FlinkRunner --flink_master=host:8081
@@ -57,23 +55,18 @@ class BuildConfig:
     """Ask the live web."""
     commoncrawl: CommonCrawlSettings = field(default_factory=CommonCrawlSettings)
     """Take pages out of Common Crawl. Switched on by --commoncrawl.index."""
-    workers: int = 0
-    """Processes on this machine; 0 for one per usable core. Engines with many machines have flags of their own."""
     corpus: Annotated[CorpusSettings, tyro.conf.arg(name="")] = field(default_factory=CorpusSettings)
     """What decides the content of the corpus; its fields are flags of their own."""
-    beam: Annotated[tuple[str, ...], tyro.conf.Fixed, tyro.conf.Suppress] = ()
-    """Beam's own flags."""
 
     def __post_init__(self) -> None:
         """Refuse what no build can start from."""
+        super().__post_init__()
         if self.documents:
             self._refuse_links()
         elif not self.submissions and not self.urls:
             raise ValueError("nothing to start from: give --submissions or --urls, or --documents")
         elif self.fields != TextFields():
             raise ValueError("flags --fields.* are given, but not --documents, whose records have these fields")
-        if self.workers < 0:
-            raise ValueError(f"--workers is {self.workers}, expected 0 (one per core) or more")
 
     def _refuse_links(self) -> None:
         others = {
@@ -92,38 +85,25 @@ class BuildConfig:
 
 def run(config: BuildConfig) -> int:
     """Build the corpus, or what is still missing of it."""
-    # Beam takes a second to import, which --help must not wait for.
-    from webtext.pipeline.engine.beam_options import beam_options
+    with config.engine() as run_stage:
+        from webtext.pipeline.corpus import build_corpus
+        from webtext.pipeline.inputs import Inputs, TextInputs
 
-    try:  # before any work, and even where every stage is complete
-        beam_options(config.beam)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+        crawl = config.commoncrawl if config.commoncrawl.index else None
+        inputs = Inputs.find([*config.submissions, *config.urls], config.warcs, config.fetch.settings(), crawl)
+        if config.documents:
+            inputs = Inputs((), (), texts=TextInputs.find(config.documents, config.fields))
+        manifest = build_corpus(config.corpus, inputs, config.work, run_stage)
 
     from rich.console import Console
 
     from webtext.jobs import report
     from webtext.jobs.funnel import print_funnel
     from webtext.pipeline.account.report import read_months
-    from webtext.pipeline.corpus import CORPUS, build_corpus
-    from webtext.pipeline.engine.beam_stage import run_stage
-    from webtext.pipeline.engine.stage import StageError
     from webtext.pipeline.files import storage
-    from webtext.pipeline.inputs import Inputs, TextInputs
+    from webtext.pipeline.flow import CORPUS
     from webtext.pipeline.links.health import warnings
 
-    storage.configure(config.beam)  # the inputs are listed before the first pipeline
-    crawl = config.commoncrawl if config.commoncrawl.index else None
-    inputs = Inputs.find([*config.submissions, *config.urls], config.warcs, config.fetch.settings(), crawl)
-    if config.documents:
-        inputs = Inputs((), (), texts=TextInputs.find(config.documents, config.fields))
-    workers = config.workers or len(os.sched_getaffinity(0))
-    try:
-        manifest = build_corpus(
-            config.corpus, inputs, config.work, partial(run_stage, flags=config.beam, workers=workers)
-        )
-    except StageError as error:
-        raise ValueError(str(error)) from error  # its message says what to do; the traceback says nothing more
     print_funnel(manifest, Console(), warnings(read_months(config.work)))
     documents, tokens = (sum(getattr(shard, unit) for shard in manifest.shards) for unit in ("documents", "tokens"))
     print(

@@ -13,6 +13,7 @@ import tyro
 
 from webtext.jobs.config import UsageError
 from webtext.pipeline.settings import ExtractSettings
+from webtext.schemas.records import Loss
 
 if TYPE_CHECKING:  # loaded when the job runs
     from webtext.pipeline.documents.page_files import FilePage
@@ -121,10 +122,9 @@ def _print(line: dict[str, Any]) -> None:
 def describe(page: "FilePage", verdict: "Verdict", text: bool) -> dict[str, Any]:
     """One page and its verdict as a flat JSON object."""
     from webtext.pipeline.text import language
-    from webtext.pipeline.text.document import Dropped
 
     line: dict[str, Any] = {"file": page.file, "offset": page.offset, "url": page.url}
-    if isinstance(verdict, Dropped):
+    if isinstance(verdict, Loss):
         return line | {"decision": "rejected", "reason": str(verdict.reason), "detail": verdict.detail}
     code, probability, _ = language.identify(verdict.text)
     line |= {

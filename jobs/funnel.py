@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.table import Table
 
+from webtext.pipeline import flow
 from webtext.pipeline.account.funnel import beside, funnel_rows
-from webtext.pipeline.account.reasons import WORDS
 from webtext.pipeline.dedup import accuracy
 from webtext.schemas.manifest import CorpusManifest
 
@@ -20,13 +20,13 @@ def print_funnel(manifest: CorpusManifest, console: Console, warnings: Iterable[
     for row in funnel_rows(manifest):
         table.add_row(row.title, f"{row.taken:,}", row.unit, style="bold")
         for reason, count in row.reasons:
-            table.add_row("", f"-{count:,}", f"{reason}: {WORDS[reason]}")
+            table.add_row("", f"-{count:,}", f"{reason}: {reason.words}")
         for rule, count in row.rules:
             table.add_row("", f"({count:,})", f"by rule {rule}", style="dim")
         becomes = "" if row.becomes == f"{row.passed:,} {row.unit}" else f": {row.becomes}"
         table.add_row("", f"{row.passed:,}", f"go on{becomes}")
     console.print(table, highlight=False, markup=False)
-    for sentence in accuracy.sentences(beside(manifest, accuracy.STAGE).counts):
+    for sentence in accuracy.sentences(beside(manifest, flow.ACCURACY).counts):
         console.print(sentence, highlight=False, markup=False)
     for warning in warnings:
         console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False)

@@ -16,7 +16,8 @@ class ReportConfig:
 
 def run(config: ReportConfig) -> int:
     """Write the page and say where it is."""
-    from webtext.pipeline.account.report import PAGE, build_report, read_manifest
+    from webtext.pipeline.account.report import read_manifest
+    from webtext.pipeline.account.report_page import PAGE, build_report
     from webtext.pipeline.files import storage  # Arrow, which --help must not wait for
 
     name = preset_of(read_manifest(config.work).config)
@@ -29,11 +30,10 @@ def run(config: ReportConfig) -> int:
 
 def preset_of(config: dict[str, Any]) -> str:
     """The shipped preset that makes this very configuration, or "" if none does."""
-    from webtext.jobs.build import BuildConfig
     from webtext.jobs.config import known_presets, parse
+    from webtext.pipeline.settings import CorpusSettings
 
-    for name in known_presets("build"):
-        preset = parse(BuildConfig, "build", ["--config", name, "--work=", "--urls="], prog="webtext build")
-        if asdict(preset.corpus) == config:
+    for name in known_presets("build"):  # which hold nothing else
+        if asdict(parse(CorpusSettings, "build", ["--config", name], prog="webtext build")) == config:
             return name
     return ""

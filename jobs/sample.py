@@ -28,23 +28,16 @@ class SampleConfig:
 
 def run(config: SampleConfig) -> int:
     """Print the texts, each with its prompt, separated by lines of dashes."""
-    from webtext.model import checkpoint  # torch, which --help must not wait for
-    from webtext.model.generate import generate
-    from webtext.model.trainer import choose_device
-    from webtext.schemas import vocabulary
+    from webtext import generate, load_model
 
-    if not config.model.is_dir() or (newest := checkpoint.latest(config.model)) is None:
-        raise ValueError(f"{config.model} has no checkpoint: give the folder that `webtext pretrain --out` wrote to")
-    model = checkpoint.load_model(newest, choose_device(config.device))
-    encoding = vocabulary.load()
     texts = generate(
-        model,
-        encoding.encode_ordinary(config.prompt) or [vocabulary.END_OF_TEXT],
+        load_model(config.model, config.device),
+        config.prompt,
         max_tokens=config.max_tokens,
         num=config.num,
         temperature=config.temperature,
         top_k=config.top_k,
         seed=config.seed,
     )
-    print("\n---\n".join(config.prompt + encoding.decode(tokens) for tokens in texts))
+    print("\n---\n".join(config.prompt + text for text in texts))
     return 0

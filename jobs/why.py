@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from webtext.pipeline import flow
+
 if TYPE_CHECKING:  # loaded when the job runs: pyarrow and the rest of the pipeline take a second
     from webtext.pipeline.account.why import Capture, Post, Story
 
@@ -69,24 +71,24 @@ def _render(story: "Story") -> Table:
         grid.add_row("key", story.key)
     if story.posts:
         grid.add_row("posts", _posts(story.posts))
-    _refusals(grid, "posts", story)
-    _refusals(grid, "texts", story)
+    _refusals(grid, flow.POSTS, story)
+    _refusals(grid, flow.TEXTS, story)
     if story.link:
         rule = "the best post counts" if story.link.rule == "per-post" else "all posts count together"
         grid.add_row("link", f"score {story.link.score}: {rule}, at least {story.link.threshold} wanted")
-    _refusals(grid, "links", story)
+    _refusals(grid, flow.LINKS, story)
     if story.captures:
         grid.add_row("captures", _captures(story.captures))
         if story.captures_found > len(story.captures):
             grid.add_row("", f"and {story.captures_found - len(story.captures)} more")
-    _refusals(grid, "pages", story)
+    _refusals(grid, flow.PAGES, story)
     if story.text:
         text = story.text
         size = f"{text.tokens:,} tokens, {text.characters:,} characters"
         language = f"English with probability {text.language_probability:.2f}"
         grid.add_row("document", Text(f"{size}, {language}\n{text.title}", overflow="fold"))
-    _refusals(grid, "documents", story)
-    _refusals(grid, "paragraphs", story)
+    _refusals(grid, flow.DOCUMENTS, story)
+    _refusals(grid, flow.PARAGRAPHS, story)
     if story.copy_of:
         grid.add_row("copy of", Text(f"{story.copy_of.url}  similarity {story.copy_of.similarity:.2f}"))
     for number, copy in enumerate(story.copies):

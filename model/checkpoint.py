@@ -200,6 +200,17 @@ def load_model(checkpoint: Checkpoint, device: torch.device) -> GPT2:
     return model.to(device).eval()
 
 
+def newest_model(run: Path, device: torch.device) -> GPT2:
+    """The model of a run's newest checkpoint, ready to use.
+
+    Raises:
+        ValueError: the folder has no checkpoint.
+    """
+    if not run.is_dir() or (newest := latest(run)) is None:
+        raise ValueError(f"{run} has no checkpoint: give the folder that `webtext pretrain --out` wrote to")
+    return load_model(newest, device)
+
+
 class _Stored:
     """The tensors of one kind, out of the files of all ranks that wrote them."""
 

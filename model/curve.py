@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,31 +22,41 @@ class Curve:
     val: tuple[Point, ...]
 
 
-def read(run: Path) -> Curve:
-    """The curve of a run: its folder, or a log file. A last line that a kill has cut is left out.
+def lines(run: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a run's log: its folder, or a log file. A last line that a kill has cut is left out.
 
     Raises:
-        ValueError: no log, a line that is none of a log, or a log without a loss.
+        ValueError: no log, or a line that is none of a log.
     """
-    path = run / LOG if run.is_dir() else run
-    train: dict[float, float] = {}
-    val: dict[float, float] = {}
+    path = _log_of(run)
     try:
-        with path.open(encoding="utf-8") as lines:
+        with path.open(encoding="utf-8") as stream:
             number = 0
-            while line := lines.readline(LONGEST_LINE):
+            while line := stream.readline(LONGEST_LINE):
                 number += 1
                 if not line.endswith("\n"):
                     if len(line) >= LONGEST_LINE:
                         raise ValueError(f"{path}, line {number}: longer than {LONGEST_LINE:,} characters")
                     break
-                _take(_parse(line, path, number), train, val)
+                yield _parse(line, path, number)
     except FileNotFoundError as error:
         raise ValueError(f"{path} is missing: give the folder that `webtext pretrain --out` wrote to") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8: this is no log of a run") from error
+
+
+def _log_of(run: Path) -> Path:
+    return run / LOG if run.is_dir() else run
+
+
+def read(run: Path) -> Curve:
+    """The curve of a run. Raises as `lines` does, and ValueError for a log without a loss."""
+    train: dict[float, float] = {}
+    val: dict[float, float] = {}
+    for metrics in lines(run):
+        _take(metrics, train, val)
     if not train and not val:
-        raise ValueError(f"{path} has no line with tokens and a loss yet")
+        raise ValueError(f"{_log_of(run)} has no line with tokens and a loss yet")
     name = run.resolve().name if run.is_dir() else run.stem
     return Curve(name, tuple(sorted(train.items())), tuple(sorted(val.items())))
 

@@ -7,13 +7,12 @@ from typing import Any
 
 from webtext.pipeline.engine import workdir
 from webtext.pipeline.files import storage
+from webtext.pipeline.flow import TEXTS_CLAIM
 from webtext.pipeline.own_texts.settings import TextFields
 from webtext.pipeline.pages.commoncrawl import index as crawl_index
 from webtext.pipeline.pages.commoncrawl.settings import CommonCrawlSettings
 from webtext.pipeline.pages.crawl.settings import FetchSettings
 from webtext.pipeline.settings import CorpusSettings
-
-TEXTS_CLAIM = "input documents"  # an entry of the claim that a build of texts has
 
 # Another version of these may give other text, other ids or other bytes.
 _LIBRARIES = (
@@ -87,11 +86,6 @@ def _fixed(pattern: str) -> list[str]:
     return folders[: next(wild, len(folders))]
 
 
-def identities(found: Sequence[storage.Found]) -> list[str]:
-    """A line for each file that changes when the file does."""
-    return [f"{entry.path} {entry.bytes} {entry.changed}" for entry in found]
-
-
 def claim(work: str, settings: CorpusSettings, inputs: Inputs) -> None:
     """Make the work directory this build's, or find that it is.
 
@@ -100,8 +94,8 @@ def claim(work: str, settings: CorpusSettings, inputs: Inputs) -> None:
     """
     mine: dict[str, Any] = {
         **_flat(asdict(settings)),
-        "input submissions": identities(inputs.submissions),
-        "input archives": identities(inputs.archives),
+        "input submissions": [found.line() for found in inputs.submissions],
+        "input archives": [found.line() for found in inputs.archives],
         **({} if inputs.texts is None else _text_claim(inputs.texts)),
         **({} if inputs.fetch is None else {"input live web": True}),
         **({} if inputs.crawl is None else _crawl_claim(inputs.crawl, inputs.crawl_index)),
@@ -112,12 +106,13 @@ def claim(work: str, settings: CorpusSettings, inputs: Inputs) -> None:
 
 def _text_claim(texts: TextInputs) -> dict[str, Any]:
     fields = {name: list(choice) for name, choice in asdict(texts.fields).items()}
-    return {TEXTS_CLAIM: identities(texts.files), "input folder": texts.base, **_flat(fields, "fields.")}
+    lines = [found.line() for found in texts.files]
+    return {TEXTS_CLAIM: lines, "input folder": texts.base, **_flat(fields, "fields.")}
 
 
 def _crawl_claim(crawl: CommonCrawlSettings, index: Sequence[storage.Found]) -> dict[str, Any]:
     deciding = {name: getattr(crawl, name) for name in ("prefix", "only_when", "candidates")}
-    return {"input crawl index": identities(index), **_flat(deciding, "commoncrawl.")}
+    return {"input crawl index": [found.line() for found in index], **_flat(deciding, "commoncrawl.")}
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,8 +1,7 @@
 """What the fork server loads once, for all the processes that it makes: they share its memory and start in a moment."""
 
-from webtext.pipeline.documents import extract
-from webtext.pipeline.documents import stage as documents
+from webtext.pipeline.documents import extract, stage
 
-__all__ = ["documents"]
+__all__ = ["stage"]
 
 extract.load_models()

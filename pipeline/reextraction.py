@@ -5,10 +5,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from webtext.pipeline.documents import stage as documents
+from webtext.pipeline.documents.stage import documents_stage
 from webtext.pipeline.engine import workdir
 from webtext.pipeline.engine.stage import Stage
 from webtext.pipeline.files import storage
+from webtext.pipeline.flow import PAGES
 from webtext.pipeline.inputs import versions
 from webtext.pipeline.settings import ExtractSettings
 from webtext.schemas.manifest import StageManifest
@@ -37,7 +38,7 @@ def reextract(build: str, output: str, settings: ExtractSettings, run: Callable[
         build: work directory with a finished stage `pages`, and `build.json`.
         output: another folder; one that was begun with the same arguments is continued.
         settings: of the extraction.
-        run: brings the stage to its manifest, see parts.run_stage.
+        run: brings the stage to its manifest, see beam_stage.run_stage.
 
     Raises:
         ValueError: the pages are not all there, or `output` is not this re-extraction's.
@@ -49,7 +50,7 @@ def reextract(build: str, output: str, settings: ExtractSettings, run: Callable[
     _check_archives(build)
     with storage.lock(output):
         _claim_output(output, pages, settings)
-        run(documents.stage(settings, build, pages, output))
+        run(documents_stage(settings, build, pages, output))
 
 
 def _is_inside(build: str, output: str) -> bool:
@@ -59,9 +60,9 @@ def _is_inside(build: str, output: str) -> bool:
 
 
 def _read_pages(build: str) -> StageManifest:
-    pages = workdir.finished(build, "pages")
+    pages = workdir.finished(build, PAGES)
     if pages is None:
-        raise ValueError(f"{build!r} is not the --work of a build whose stage 'pages' is finished")
+        raise ValueError(f"{build!r} is not the --work of a build whose stage {PAGES!r} is finished")
     return pages
 
 
@@ -74,14 +75,15 @@ def _claim(build: str) -> dict[str, Any]:
 
 def _check_archives(build: str) -> None:
     """The page index holds places in these files, which must be what they were. Far ones are not asked."""
-    for identity in _claim(build).get("input archives", []):
-        path, size, _ = str(identity).rsplit(" ", 2)
+    for line in _claim(build).get("input archives", []):
+        then = storage.Found.of_line(str(line))
+        path = then.path
         if not storage.is_local(path):
             continue
         if not os.path.isfile(path):
             raise ValueError(f"archive {path!r} of the build is missing; relative paths are those of its command")
-        if os.path.getsize(path) != int(size):
-            raise ValueError(f"archive {path!r} has {os.path.getsize(path)} bytes, but had {size} in the build")
+        if os.path.getsize(path) != then.bytes:
+            raise ValueError(f"archive {path!r} has {os.path.getsize(path)} bytes, but had {then.bytes} in the build")
 
 
 def _claim_output(output: str, pages: StageManifest, settings: ExtractSettings) -> None:

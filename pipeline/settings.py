@@ -3,6 +3,7 @@
 Standard library only, so that `--help` costs nothing. The presets give the source of each value.
 """
 
+import hashlib
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Final, Literal
@@ -132,6 +133,11 @@ class ShardSettings:
         _check("shards.tokens", self.tokens, 1, 2**31 - 1)
         _check("shards.val_fraction", self.val_fraction, 0, 1)
         _check("shards.seed", self.seed, 0, 2**64 - 1)
+
+    def split_of(self, cluster: bytes) -> str:
+        """Either "train" or "val", by a hash of the cluster, so that no copy of a validation document is in train."""
+        digest = hashlib.blake2b(cluster, digest_size=8, salt=self.seed.to_bytes(16, "little")).digest()
+        return "val" if int.from_bytes(digest, "big") < self.val_fraction * 2**64 else "train"
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,10 @@
 Flow: Submission -> Link -> Page -> Document -> (cluster decision) -> TokenShard. A record that leaves becomes Rejected.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class Reason(StrEnum):
@@ -75,6 +77,70 @@ class Reason(StrEnum):
     EXACT_DUPLICATE = "exact_duplicate"
     NEAR_DUPLICATE = "near_duplicate"
 
+    @property
+    def words(self) -> str:
+        """A phrase for people, as in the middle of a sentence."""
+        return _WORDS[self]
+
+
+_WORDS: Final[Mapping[Reason, str]] = {
+    Reason.BAD_LINE: "not a record: no JSON, or a field is missing or of a wrong type",
+    Reason.BAD_URL: "not an absolute http or https URL",
+    Reason.SELF_POST: "a text post, or a link to comments on Reddit",
+    Reason.OVER_18: "marked as not safe for work",
+    Reason.AFTER_CUTOFF: "posted after the last day that counts",
+    Reason.WIKIPEDIA: "Wikipedia, which is left out because test sets are made of it",
+    Reason.BLOCKED_DOMAIN: "domain on the block list",
+    Reason.BLOCKED_FILE_TYPE: "the path ends like a file that is no page of text",
+    Reason.DUPLICATE_POST: "the same post a second time",
+    Reason.DUPLICATE_ID: "another text has the same id or URL",
+    Reason.BELOW_SCORE: "too little karma",
+    Reason.BAD_RECORD: "damaged or malformed archive record",
+    Reason.NOT_A_RESPONSE: "archive record that is no HTTP response",
+    Reason.NO_PAGE: "no archive has this URL",
+    Reason.HTTP_STATUS: "the server did not answer with a page (HTTP status)",
+    Reason.NOT_HTML: "not HTML",
+    Reason.EMPTY_PAGE: "the page is empty",
+    Reason.DNS_FAILED: "the host has no address",
+    Reason.CONNECT_FAILED: "the host can't be connected to",
+    Reason.TLS_FAILED: "no secure connection: the certificate or handshake is bad",
+    Reason.FETCH_TIMEOUT: "the server took too long",
+    Reason.BAD_HTTP: "the server's answer breaks off or is not HTTP",
+    Reason.TOO_MANY_REDIRECTS: "redirects without end",
+    Reason.ROBOTS_DISALLOWED: "robots.txt does not allow it",
+    Reason.MINING_REFUSED: "the site refuses text and data mining",
+    Reason.FORBIDDEN_ADDRESS: "not on the public web: a private address, or an odd port or scheme",
+    Reason.RATE_LIMITED: "the server asks for fewer requests",
+    Reason.HOST_DOWN: "the host failed too often and was given up",
+    Reason.SOFT_404: "the page is gone, whatever its status says",
+    Reason.MODIFIED_LATER: "the page was changed years after the post",
+    Reason.PAGE_TOO_LARGE: "the page has too many bytes",
+    Reason.TOO_MANY_TAGS: "the page has too many tags",
+    Reason.TAG_TOO_LONG: "a tag of the page is too long",
+    Reason.TOO_MANY_ATTRIBUTES: "a tag of the page has too many attributes",
+    Reason.TOO_DEEP: "the page's tags are nested too deep",
+    Reason.PAGE_UNREADABLE: "the page can't be read back from its archive",
+    Reason.EXTRACT_TIMEOUT: "extraction took too much CPU time",
+    Reason.EXTRACT_MEMORY: "extraction took too much memory",
+    Reason.EXTRACT_CRASH: "extraction crashed",
+    Reason.NOT_PROMISING: "the pre-filter expects no document",
+    Reason.NO_TEXT: "no main text on the page",
+    Reason.NEEDS_JAVASCRIPT: "the page shows nothing without JavaScript",
+    Reason.PARKED_DOMAIN: "a parked domain that is for sale",
+    Reason.LOGIN_WALL: "the page asks to log in",
+    Reason.COOKIE_WALL: "the page asks for consent to cookies",
+    Reason.BOT_CHECK: "the page asks whether the visitor is a person",
+    Reason.WIKIPEDIA_COPY: "a copy of a Wikipedia article",
+    Reason.NOT_ENGLISH: "not English",
+    Reason.TOO_SHORT: "too few tokens",
+    Reason.FILTER_GOPHER: "refused by a rule of Gopher",
+    Reason.FILTER_C4: "refused by a rule of C4",
+    Reason.FILTER_FINEWEB: "refused by a rule of FineWeb",
+    Reason.REPEATED_PARAGRAPHS: "too little text without the lines that repeat over its domain",
+    Reason.EXACT_DUPLICATE: "the same text as a document that is kept",
+    Reason.NEAR_DUPLICATE: "nearly the same text as a document that is kept",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Submission:
@@ -100,16 +166,34 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """One link with the capture chosen for it. The bytes stay in the archive."""
+class Source:
+    """What a document is from: a link, or a text that was given."""
 
     key: bytes
     url: str
     score: int
     created_utc: int  # of the earliest post
+    captured_utc: int  # seconds since 1970-01-01 UTC; 0 for a text that was given
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Source):
+    """One link with the capture chosen for it. The bytes stay in the archive."""
+
     archive: str  # path of the WARC or ARC file
     offset: int  # bytes: where the record (or its gzip member) starts
-    captured_utc: int  # seconds since 1970-01-01 UTC
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Why a record does not go on."""
+
+    reason: Reason
+    detail: str
+
+    def at(self, stage: str, key: bytes, url: str) -> "Rejected":
+        """The loss with its place: the record that is stored of it."""
+        return Rejected(stage, self.reason, key, url, self.detail)
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,24 @@ CAPTURES = _table(
     ],
 )
 
+# Rows of Common Crawl's index that are captures of our links, from stage `index` to `commoncrawl`.
+MATCHES = pa.schema(
+    [
+        _required("key", KEY),
+        _required("url", pa.string()),  # of the capture, canonical
+        _required("captured_utc", pa.int64()),
+        _required("status", pa.int32()),
+        _required("content_type", pa.string()),
+        _required("verdict", pa.string()),  # as far as the index tells: a Reason or ""
+        _required("digest", KEY),  # first 16 bytes of the SHA-1 of the payload
+        _required("truncated", pa.string()),  # why the crawler cut the payload, or ""
+        _required("file", pa.string()),  # behind the prefix
+        _required("offset", pa.int64()),
+        _required("length", pa.int64()),
+    ],
+    metadata={"webtext.table": "matches/1"},
+)
+
 PAGES = _table(
     "pages",
     1,
@@ -93,6 +111,20 @@ PAGES = _table(
         _required("archive", pa.string()),
         _required("offset", pa.int64()),
         _required("captured_utc", pa.int64()),
+    ],
+)
+
+# Given texts, sorted for stage `documents` of a build from them.
+SORTED_TEXTS = pa.schema(
+    [
+        _required("key", KEY),
+        _required("url", pa.string()),  # canonical, or a name as in names.py
+        _required("score", pa.int64()),
+        _required("created_utc", pa.int64()),
+        _required("title", pa.string()),
+        _required("length", pa.int64()),  # of the text, in characters
+        _required("digest", KEY),  # decides between what is equal in all that counts
+        _required("text", pa.string()),
     ],
 )
 
@@ -118,6 +150,17 @@ DOCUMENTS = _table(
     ],
 )
 
+# What lines are compared by, from stage `lines` to `repeats`, and which of them to drop, from there to `paragraphs`.
+LINE_HASHES = pa.schema([pa.field("hash", pa.uint64()), pa.field("id", pa.uint64())])
+REPEATS = pa.schema(
+    [
+        pa.field("id", pa.uint64()),
+        pa.field("hash", pa.uint64()),
+        pa.field("documents", pa.int64()),  # of the domain that have the line
+        pa.field("kept", pa.bool_()),  # by this one of them
+    ]
+)
+
 REPEATED_LINES = _table(
     "repeated_lines",
     1,
@@ -140,6 +183,16 @@ EDGES = _table(
     ],
 )
 
+# The sketches of documents with candidates, from stage `offers` to `pairs`.
+OFFERS = pa.schema(
+    [
+        pa.field("a", pa.uint64()),
+        pa.field("text_hash", pa.binary(16)),
+        pa.field("sketch", pa.list_(pa.uint32())),
+        pa.field("others", pa.list_(pa.uint64())),  # documents of one group, rising
+    ]
+)
+
 LABELS = _table(
     "labels",
     1,
@@ -148,6 +201,31 @@ LABELS = _table(
         _required("label", pa.uint64()),  # the smallest id in the cluster
     ],
 )
+
+# The documents of clusters on their way to the group that decides, and the verdict on each on its way back.
+MEMBERS = pa.schema(
+    [
+        pa.field("label", pa.uint64()),  # the cluster's smallest id
+        pa.field("id", pa.uint64()),
+        pa.field("key", pa.binary(16)),
+        pa.field("url", pa.string()),
+        pa.field("score", pa.int64()),
+        pa.field("created_utc", pa.int64()),
+        pa.field("length", pa.int64()),
+        pa.field("text_hash", pa.binary(16)),
+        pa.field("sketch", pa.list_(pa.uint32())),
+    ]
+)
+VERDICTS = pa.schema(
+    [
+        pa.field("id", pa.uint64()),
+        pa.field("cluster", pa.binary(16)),
+        pa.field("reason", pa.string()),  # a Reason, or "" for the kept document
+        pa.field("kept_url", pa.string()),
+        pa.field("similarity", pa.float32()),
+    ]
+)
+
 CLUSTERS = _table(
     "clusters",
     1,

@@ -14,10 +14,10 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from webtext.pipeline.documents.stage import STAGE
 from webtext.pipeline.engine import workdir
 from webtext.pipeline.engine.stage import REJECTED, paths_of
 from webtext.pipeline.files import tabular
+from webtext.pipeline.flow import DOCUMENTS, DOCUMENTS_TABLE
 from webtext.pipeline.identity import domains
 
 FORMAT: Final = "webtext-changes/1"
@@ -144,16 +144,16 @@ def compare(before: str, after: str) -> Changes:
 
 def _outcomes(work: str) -> Iterator[Outcome]:
     """Every page of a finished stage `documents`, in order of the keys."""
-    manifest = workdir.finished(work, STAGE)
+    manifest = workdir.finished(work, DOCUMENTS)
     if manifest is None:
-        raise ValueError(f"{work!r} has no finished stage {STAGE!r}; finish the build that it belongs to")
-    documents = _documents(paths_of(work, manifest, ".documents.parquet"))
+        raise ValueError(f"{work!r} has no finished stage {DOCUMENTS!r}; finish the build that it belongs to")
+    documents = _documents(paths_of(work, manifest, DOCUMENTS_TABLE))
     rejected = _rejected(paths_of(work, manifest, f".{REJECTED}"))
     last = b""
     for outcome in heapq.merge(documents, rejected, key=lambda found: found.key):
         if outcome.key <= last:
             raise ValueError(
-                f"the tables of stage {STAGE!r} in {work!r} are not in order of their keys: build it again"
+                f"the tables of stage {DOCUMENTS!r} in {work!r} are not in order of their keys: build it again"
             )
         last = outcome.key
         yield outcome

@@ -2,15 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from importlib import resources
 from string import Template
 from typing import Final
 
 from webtext.pipeline.account import markup
 from webtext.pipeline.account.changes import ABSENT, DOCUMENT, Changes, Difference, Domain, Example, Transition
 from webtext.pipeline.account.markup import Column
-from webtext.pipeline.account.reasons import WORDS
-from webtext.pipeline.account.report import PAGE as REPORT
 from webtext.schemas.records import Reason
 
 JSON: Final = "changes.json"
@@ -30,11 +27,11 @@ def render(changes: Changes) -> str:
     """The page. Pure. URLs come from strangers: all text is escaped."""
     tokens = changes.after.tokens - changes.before.tokens
     documents = changes.after.documents - changes.before.documents
-    return Template(_read(PAGE)).substitute(
-        style=_style(),
+    return Template(markup.template(PAGE)).substitute(
+        style=markup.template("style.css"),
         before=markup.text(changes.before.work),
         after=markup.text(changes.after.work),
-        figures=_figures(
+        figures=markup.figures(
             (
                 "Documents",
                 _signed(documents),
@@ -51,23 +48,6 @@ def render(changes: Changes) -> str:
         domains=f"{changes.domains:,}",
         gains=_domains(changes.gains),
         losses=_domains(changes.losses),
-    )
-
-
-def _read(name: str) -> str:
-    return resources.files("webtext.pipeline.account").joinpath("templates", name).read_text("utf-8")
-
-
-def _style() -> str:
-    """The style sheet of the report, which is the only copy."""
-    report = _read(REPORT)
-    end = "</style>"
-    return report[report.index("<style>") : report.index(end) + len(end)]
-
-
-def _figures(*figures: tuple[str, str, str]) -> str:
-    return "".join(
-        f"<div><dt>{title}</dt><dd>{figure}<small>{note}</small></dd></div>\n" for title, figure, note in figures
     )
 
 
@@ -110,7 +90,7 @@ def _words(entry: Transition) -> str:
 def _state(state: str) -> str:
     if state in (DOCUMENT, ABSENT):
         return {DOCUMENT: "<b>document</b>", ABSENT: "no page"}[state]
-    return markup.text(WORDS[Reason(state)] if state in Reason.__members__.values() else state)
+    return markup.text(Reason(state).words if state in Reason.__members__.values() else state)
 
 
 def _example(example: Example) -> str:

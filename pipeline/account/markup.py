@@ -8,6 +8,7 @@ import html
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib import resources
 
 _SHOWN = 110  # characters of a URL
 _SLIVER = 0.5  # percent of a bar: the least that is still seen
@@ -90,3 +91,15 @@ def _cells(columns: Sequence[Column], row: Sequence[str]) -> str:
 
 def _class(style: str) -> str:
     return f' class="{style}"' if style else ""
+
+
+def figures(*shown: tuple[str, str, str]) -> str:
+    """Large figures side by side: (title, figure, note) of each."""
+    return "".join(
+        f"<div><dt>{title}</dt><dd>{figure}<small>{note}</small></dd></div>\n" for title, figure, note in shown
+    )
+
+
+def template(name: str) -> str:
+    """A file of the folder templates."""
+    return resources.files("webtext.pipeline.account").joinpath("templates", name).read_text("utf-8")

@@ -14,13 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from webtext.pipeline.account.reasons import WORDS
-from webtext.pipeline.corpus import CORPUS, flow
-from webtext.pipeline.engine import packed, workdir
-from webtext.pipeline.engine.stage import REJECTED, paths_of
+from webtext.pipeline import flow
+from webtext.pipeline.engine import exchange, packed, workdir
+from webtext.pipeline.engine.stage import REJECTED, URL_KEPT, paths_of
 from webtext.pipeline.files import storage, tabular
 from webtext.pipeline.identity import names, urls
-from webtext.pipeline.inputs import TEXTS_CLAIM
 from webtext.pipeline.release import stage as shards
 from webtext.schemas import tables
 from webtext.schemas.manifest import ManifestError, StageManifest
@@ -39,7 +37,7 @@ EXPLANATIONS: Final[Mapping[str, str]] = MappingProxyType(
         NOT_GIVEN: "No record has this URL or id.",
         NOT_A_URL: "This is no URL that a link could have, and no post gave it as one.",
         UNDECIDED: "The build has not come so far.",
-        **{reason: f"{words[0].upper()}{words[1:]}." for reason, words in WORDS.items()},
+        **{reason: f"{reason.words[0].upper()}{reason.words[1:]}." for reason in Reason},
     }
 )
 """A sentence for people, by verdict: one for every Reason and for each verdict that is none."""
@@ -49,10 +47,9 @@ FETCHED: Final = "fetched"
 COMMON_CRAWL: Final = "Common Crawl"
 """Where a capture is from."""
 
-_OWN = (("fetch", FETCHED), ("commoncrawl", COMMON_CRAWL))  # stages that write archives of their own
+_OWN = ((flow.FETCH, FETCHED), (flow.COMMONCRAWL, COMMON_CRAWL))  # stages that write archives of their own
 _CAPTURES = 10  # captures told of one URL
 _OF_ANOTHER = (Reason.DUPLICATE_POST, Reason.DUPLICATE_ID)  # refusals of one record where another goes on
-_URL = 2048  # characters of a URL that rejected tables keep
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +169,13 @@ class Build:
         self.work = work
         self.settings = claim
         self.parts: int = self.settings["parts"]
-        self.archives = [identity.rsplit(" ", 2)[0] for identity in self.settings["input archives"]]
-        self.of_texts = TEXTS_CLAIM in self.settings  # not of links
-        self.flow = flow(self.of_texts, self.settings.get("dedup.paragraphs"))
+        self.archives = [storage.Found.of_line(line).path for line in self.settings["input archives"]]
+        self.of_texts = flow.TEXTS_CLAIM in self.settings  # not of links
+        self.flow = flow.passed(self.of_texts, self.settings.get("dedup.paragraphs"))
         self.beside = (  # stages of this build that no link passes, but captures come from
-            *(["fetch"] if "input live web" in self.settings else []),
-            *([] if self.of_texts else ["captures"]),
-            *(["index", "commoncrawl"] if "input crawl index" in self.settings else []),
+            *([flow.FETCH] if "input live web" in self.settings else []),
+            *([] if self.of_texts else [flow.CAPTURES]),
+            *([flow.INDEX, flow.COMMONCRAWL] if "input crawl index" in self.settings else []),
         )
         self._stages: dict[str, StageManifest | None] = {}
 
@@ -259,50 +256,45 @@ def _refusals(build: Build, key: bytes | None, ordinal: int, asked: str) -> Iter
     own = f"{ordinal:05d}.{REJECTED}"
 
     def matches(table: pa.Table) -> Any:
-        as_posted = pc.and_(_equal(table["key"], b""), pc.equal(table["url"], asked[:_URL]))
+        as_posted = pc.and_(_equal(table["key"], b""), pc.equal(table["url"], asked[:URL_KEPT]))
         return as_posted if key is None else pc.or_(as_posted, _equal(table["key"], key))
 
-    # Shards lose nothing. The stages that are not in `by_key` have parts of another kind.
-    by_key = {"links", "pages", "documents", "paragraphs"}
-    for stage in ("texts", "posts", "links", "fetch", "pages", "documents", "paragraphs", "clusters"):
-        for path in build.files(stage, own if stage in by_key else REJECTED):
+    for step in flow.steps(build.of_texts).values():
+        for path in build.files(step.name, own if step.by_key else REJECTED) if step.refuses else ():
             for _, row in _rows(path, ["stage", "reason", "detail"], ["key", "url"], matches):
                 yield Refusal(**row)
 
 
 def _tell_posts(build: Build, story: Story, key: bytes, ordinal: int) -> None:
     columns = list(Post.__dataclass_fields__)
-    for path in build.part("links", ordinal, ".links.parquet"):
+    for path in build.part(flow.LINKS, ordinal, flow.LINKS_TABLE):
         for _, row in _with_key(path, ["url", "score", "posts"], key):
             story.posts = [Post(**post) for post in row["posts"]]
             rule, threshold = build.settings["links.score_rule"], build.settings["links.score"]
             story.link = LinkScore(row["url"], row["score"], rule, threshold)
     if story.link is None:  # refused, or not merged yet: the posts are where they were read to
         found: list[Post] = []
-        for path in build.files("posts", ".posts.arrow"):
-            with storage.open_binary(path) as stream, pa.ipc.open_file(stream, options=_IN_THIS_THREAD) as reader:
-                for number in range(ordinal, reader.num_record_batches, build.parts):  # the layout is told in posts.py
-                    batch = reader.get_batch(number)
-                    mine = batch.filter(_equal(batch.column("key"), key))
-                    found += [Post(**post) for post in mine.select(columns).to_pylist()]
+        for batch in exchange.read(build.files(flow.POSTS, flow.POSTS_FILE), ordinal, build.parts):
+            mine = batch.filter(_equal(batch.column("key"), key))
+            found += [Post(**post) for post in mine.select(columns).to_pylist()]
         story.posts = sorted(set(found), key=lambda post: (post.created_utc, post.id))
 
 
 def _tell_captures(build: Build, story: Story, key: bytes, ordinal: int) -> None:
     chosen: tuple[str, int] | None = None
-    for path in build.part("pages", ordinal, ".pages.parquet"):
+    for path in build.part(flow.PAGES, ordinal, flow.PAGES_TABLE):
         for _, row in _with_key(path, ["archive", "offset"], key):
             chosen = row["archive"], row["offset"]
     columns = ["captured_utc", "status", "content_type", "verdict", "offset"]
     found = [
         Capture(**row, archive=archive, chosen=(archive, row["offset"]) == chosen)
-        for archive, path in zip(build.archives, build.files("captures", ".captures.parquet"), strict=False)
+        for archive, path in zip(build.archives, build.files(flow.CAPTURES, flow.CAPTURES_TABLE), strict=False)
         for _, row in _with_key(path, columns, key)
     ]
-    failures = {refusal.reason: refusal.detail for refusal in story.refusals if refusal.stage == "fetch"}
+    failures = {refusal.reason: refusal.detail for refusal in story.refusals if refusal.stage == flow.FETCH}
     for stage, source in _OWN:
-        for path in build.files(stage, ".captures.parquet"):
-            archive = path.removesuffix(".captures.parquet") + ".warc.gz"
+        for path in build.files(stage, flow.CAPTURES_TABLE):
+            archive = path.removesuffix(flow.CAPTURES_TABLE) + flow.ARCHIVE
             for _, row in _with_key(path, columns, key):
                 detail = failures.get(row["verdict"], "") if source == FETCHED else ""
                 mine = chosen is not None and row["offset"] == chosen[1] and _is_own(build, chosen[0], archive)
@@ -326,12 +318,14 @@ def _is_own(build: Build, named: str, archive: str) -> bool:
 def _tell_document(build: Build, story: Story, key: bytes, ordinal: int) -> str:
     """Tell the document, and return the split that it is in, if any."""
     columns = ["title", "length", "token_count", "language_probability"]
-    stages = [stage for stage in build.flow if stage in {"documents", "paragraphs"}]
+    stages = [stage for stage in build.flow if stage in {flow.DOCUMENTS, flow.PARAGRAPHS}]
     for stage in stages:
-        for path in build.part(stage, ordinal, ".documents.parquet"):
+        for path in build.part(stage, ordinal, flow.DOCUMENTS_TABLE):
             for at, row in _with_key(path, columns, key):
                 story.text = Text(row["title"], row["length"], row["token_count"], row["language_probability"])
-                for decisions in build.part("clusters", ordinal, ".decisions.parquet") if stage == stages[-1] else ():
+                if stage != stages[-1]:
+                    continue
+                for decisions in build.part(flow.DECISIONS, ordinal, flow.DECISIONS_TABLE):
                     with tabular.open_parquet(decisions) as table:
                         return str(table.read(["split"], use_threads=False)["split"][at].as_py())
     return ""
@@ -342,7 +336,7 @@ def _tell_copies(build: Build, story: Story, key: bytes) -> None:
         return pc.or_(_equal(table["key"], key), _equal(table["kept_key"], key))
 
     columns = ["key", "url", "kept", "kept_url", "similarity", "reason"]
-    for path in build.files("copies", ".clusters.parquet"):
+    for path in build.files(flow.CLUSTERS, flow.CLUSTERS_TABLE):
         for _, row in _rows(path, columns, ["key", "kept_key"], matches):
             if row["key"] != key:
                 story.copies.append(Copy(row["url"], row["similarity"], row["reason"]))
@@ -352,18 +346,19 @@ def _tell_copies(build: Build, story: Story, key: bytes) -> None:
 
 def _place(build: Build, key: bytes, ordinal: int, split: str) -> Place | None:
     """The row of the document in its shard: each shard takes a range of the documents parts, see shards.shard_parts."""
-    manifest = build.stage(shards.STAGE)
+    manifest = build.stage(flow.SHARDS)
     if manifest is None:
         return None
     names = [receipt.part for receipt in manifest.receipts if receipt.part.startswith(f"{split}-")]
     starts = [build.parts * number // len(names) for number in range(len(names))]
     name = names[max(number for number, start in enumerate(starts) if start <= ordinal)] + shards.TOKENS
-    path = storage.join(build.work, CORPUS, name)
+    path = storage.join(build.work, flow.CORPUS, name)
     with storage.open_binary(path) as stream, pa.ipc.open_file(stream, options=_IN_THIS_THREAD) as reader:
         batch = reader.get_batch(0)
     row = pc.index(batch.column("key"), pa.scalar(key, tables.KEY)).as_py()
     if row < 0:
-        raise ValueError(f"{path} has no document with key {key.hex()}, which stage clusters kept: build it again")
+        missing = f"{path} has no document with key {key.hex()}"
+        raise ValueError(f"{missing}, which stage {flow.DECISIONS} kept: build it again")
     start, end = batch.column("tokens").offsets[row : row + 2].to_pylist()
     return Place(name, split, row, start, end - start)
 
@@ -373,22 +368,22 @@ def _verdict(build: Build, story: Story, split: str) -> tuple[str, str]:
         return KEPT, f"The document is in the {story.place.split} split of the corpus."
     stops = {*story.stages_missing, *(refusal.stage for refusal in story.refusals)}
     reached = {
-        "texts": story.text is not None or "documents" in stops,
-        "posts": bool(story.posts),
-        "links": story.link is not None,
-        "pages": any(capture.chosen for capture in story.captures),
-        "documents": story.text is not None,
-        "paragraphs": "paragraphs" not in stops,
-        "clusters": split != "",
-        "shards": False,
+        flow.TEXTS: story.text is not None or flow.DOCUMENTS in stops,
+        flow.POSTS: bool(story.posts),
+        flow.LINKS: story.link is not None,
+        flow.PAGES: any(capture.chosen for capture in story.captures),
+        flow.DOCUMENTS: story.text is not None,
+        flow.PARAGRAPHS: flow.PARAGRAPHS not in stops,
+        flow.DECISIONS: split != "",
+        flow.SHARDS: False,
     }
     stopped = next(stage for stage in build.flow if not reached[stage])
     if stopped in story.stages_missing:
         return UNDECIDED, f"{EXPLANATIONS[UNDECIDED]} Stage {stopped} has not finished."
     final = [refusal.reason for refusal in story.refusals if refusal.stage == stopped]
-    if stopped == "texts" and not final:
+    if stopped == flow.TEXTS and not final:
         return NOT_GIVEN, EXPLANATIONS[NOT_GIVEN]
-    if stopped == "posts" and not final:
+    if stopped == flow.POSTS and not final:
         archived = " It is in the archives, though." if story.captures else ""
         return NOT_LINKED, EXPLANATIONS[NOT_LINKED] + archived
     final = [reason for reason in final if reason not in _OF_ANOTHER] or final

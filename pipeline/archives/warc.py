@@ -37,7 +37,7 @@ _DATE: Final = re.compile(
 )
 
 
-class BadRecord(ValueError):  # noqa: N818 - named like the Reason it becomes
+class BadRecordError(ValueError):
     """There is no page at a place of an archive. `reason` and `url` go into the Rejected record."""
 
     def __init__(self, message: str, url: str = "", reason: Reason = Reason.BAD_RECORD) -> None:
@@ -106,7 +106,7 @@ def index_archive(stream: BinaryIO, name: str, max_page_bytes: int) -> Iterator[
             offset = archive.offset
             try:
                 record = _read_record(archive, max_page_bytes)
-            except BadRecord as error:
+            except BadRecordError as error:
                 # The way to the next record belongs to this loss, and so does damage on this way.
                 found = archive.find_record()
                 reported = not found and archive.damage != ""
@@ -114,7 +114,7 @@ def index_archive(stream: BinaryIO, name: str, max_page_bytes: int) -> Iterator[
                 continue
             try:
                 page, verdict = _page_in(record, max_page_bytes)
-            except BadRecord as error:
+            except BadRecordError as error:
                 yield _reject(name, offset, str(error), error.url, error.reason)
                 continue
             digest = xxhash.xxh3_128_digest(page.payload)
@@ -131,7 +131,7 @@ def read_page(stream: BinaryIO, offset: int, max_page_bytes: int) -> RawPage:
     """The page of the record at `offset`, as `index_archive` gave it.
 
     Raises:
-        BadRecord: no HTTP response starts there.
+        BadRecordError: no HTTP response starts there.
         OSError: the stream failed.
     """
     return PageReader(stream, max_page_bytes).read(offset)
@@ -153,7 +153,7 @@ class PageReader:
         """The page of the record at `offset`.
 
         Raises:
-            BadRecord: no HTTP response starts there.
+            BadRecordError: no HTTP response starts there.
             OSError: the stream failed.
         """
         if offset >= 0:
@@ -169,7 +169,7 @@ class PageReader:
             while found and archive.position < position:
                 found = archive.skip(position - archive.position) > 0 or archive.next_segment()
         if not found:
-            raise BadRecord(f"the archive ends before the record at {_place(offset)}")
+            raise BadRecordError(f"the archive ends before the record at {_place(offset)}")
         return _page_in(_read_record(archive, self._max_page_bytes), self._max_page_bytes)[0]
 
 
@@ -177,23 +177,23 @@ def _read_record(archive: ArchiveReader, max_page_bytes: int) -> _Record:
     """The record that starts here. Leaves the archive after it, at the next record or at the end of the segment.
 
     Raises:
-        BadRecord: none starts here, or it is damaged. The archive is then somewhere behind its first byte.
+        BadRecordError: none starts here, or it is damaged. The archive is then somewhere behind its first byte.
     """
     record = _read_head(archive)
     length = record.length
     if archive.remaining is not None and length > archive.remaining:
         # Known without reading: a wrong length must not cost the records behind it.
-        raise BadRecord(f"Content-Length {length}, but the file ends after {archive.remaining} bytes", record.url)
+        raise BadRecordError(f"Content-Length {length}, but the file ends after {archive.remaining} bytes", record.url)
     # Codings can make the body longer than the page. One that is still longer is cut, and counted as too large.
     wanted = 2 * max_page_bytes + MAX_HEAD_BYTES if record.kind in ("response", "resource") else 0
     block = archive.read(min(length, wanted))
     present = len(block) + archive.skip(length - len(block))
     if present < length:
-        raise BadRecord(f"the record is cut: {present} bytes of {length}", record.url)
+        raise BadRecordError(f"the record is cut: {present} bytes of {length}", record.url)
     if archive.skip_blank() and not archive.at_record():
-        raise BadRecord(f"no record follows after Content-Length {length}", record.url)
+        raise BadRecordError(f"no record follows after Content-Length {length}", record.url)
     if archive.corrupt:
-        raise BadRecord("the record fails the checksum of its member", record.url)
+        raise BadRecordError("the record fails the checksum of its member", record.url)
     return _Record(record.kind, record.url, record.date, record.content_type, record.is_arc, length, block)
 
 
@@ -205,11 +205,11 @@ def _read_head(archive: ArchiveReader) -> _Record:
     line = archive.read_through(_LINE_END, MAX_LINE_BYTES)
     if line is None:
         archive.skip(MAX_LINE_BYTES)
-        raise BadRecord(f"no record: the first line does not end within {MAX_LINE_BYTES} bytes or is cut")
+        raise BadRecordError(f"no record: the first line does not end within {MAX_LINE_BYTES} bytes or is cut")
     if line.startswith(b"WARC/"):
         head = archive.read_through(_HEAD_END, MAX_HEAD_BYTES)
         if head is None:
-            raise BadRecord(f"the record header does not end within {MAX_HEAD_BYTES} bytes or is cut")
+            raise BadRecordError(f"the record header does not end within {MAX_HEAD_BYTES} bytes or is cut")
         fields = parse_fields(b"\n" + head)
         url = _text(fields.get(b"warc-target-uri", b"")).removeprefix("<").removesuffix(">")
         length = fields.get(b"content-length", b"")
@@ -221,11 +221,11 @@ def _read_head(archive: ArchiveReader) -> _Record:
         if len(parts) == 5 and len(version_2 := line.rstrip().rsplit(b" ", 9)) == 10 and version_2[4].isdigit():
             parts = [*version_2[:4], version_2[9]]
         if len(parts) != 5 or b":" not in parts[0]:
-            raise BadRecord(f"no WARC or ARC record starts with {line[:40]!r}")
+            raise BadRecordError(f"no WARC or ARC record starts with {line[:40]!r}")
         url, when, content_type, length = _text(parts[0]), parts[2], parts[3], parts[4]
         kind, is_arc = "filedesc" if url.startswith("filedesc:") else "response", True
     if not length.isdigit() or len(length) > 18:
-        raise BadRecord(f"Content-Length is {length[:40]!r}, not a number of bytes", url)
+        raise BadRecordError(f"Content-Length is {length[:40]!r}, not a number of bytes", url)
     return _Record(kind, url, _text(when), content_type, is_arc, int(length), b"")
 
 
@@ -233,19 +233,19 @@ def _page_in(record: _Record, max_page_bytes: int) -> tuple[RawPage, str]:
     """The page in a record, and the reason for which it is none of use, or "".
 
     Raises:
-        BadRecord: the record holds no HTTP response.
+        BadRecordError: the record holds no HTTP response.
     """
     is_web = record.url[:8].lower().startswith(("http://", "https://"))
     if not is_web or record.kind not in ("response", "resource"):
-        raise BadRecord(f"{record.kind or 'record without type'}", record.url, Reason.NOT_A_RESPONSE)
+        raise BadRecordError(f"{record.kind or 'record without type'}", record.url, Reason.NOT_A_RESPONSE)
     message = parse_response(record.block) if record.kind == "response" else None
     if message is None:
         # ARC files of the first years and resource records hold the page alone.
         message = HttpMessage(200, {b"content-type": record.content_type}, record.block)
         if record.kind == "resource" and not is_html(media_type(record.content_type), b""):
-            raise BadRecord("resource that is no page", record.url, Reason.NOT_A_RESPONSE)
+            raise BadRecordError("resource that is no page", record.url, Reason.NOT_A_RESPONSE)
         if record.kind == "response" and not record.is_arc:
-            raise BadRecord("the response has no HTTP status line or an endless header", record.url)
+            raise BadRecordError("the response has no HTTP status line or an endless header", record.url)
     typed = message.fields.get(b"content-type", record.content_type if record.is_arc else b"")
     payload = decode_body(message, max_page_bytes + 1)
     truncated = len(payload) > max_page_bytes or record.length > len(record.block)

@@ -23,7 +23,6 @@ from webtext.pipeline.settings import DedupSettings
 from webtext.pipeline.text import minhash
 from webtext.schemas import tables
 
-STAGE = "accuracy"
 EDITS = (5, 10, 20, 30, 50)  # per cent of the words
 
 _SAMPLE = 100  # documents, merged pairs, and pairs not merged
@@ -36,11 +35,9 @@ U64 = npt.NDArray[np.uint64]
 Pairs = npt.NDArray[np.uint64]  # (n, 2) document ids
 
 
-def run(settings: DedupSettings, groups: Groups, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
+def run_accuracy(settings: DedupSettings, groups: Groups, part: Part, output: PartOutput) -> None:
     """One task. Inputs: what the stage `candidates` sent, then the tables of the stage `pairs`."""
-    del blocks
-    sent = [path for path in part.inputs if path.endswith(exchange.ENDING)]
-    verified = [path for path in part.inputs if not path.endswith(exchange.ENDING)]
+    candidates, verified = part.inputs["candidates"], part.inputs["pairs"]
     documents = [text for text in _texts(groups, _documents(groups)) if len(text.split()) >= _LEAST_WORDS]
     for percent in EDITS:
         copies = [
@@ -52,7 +49,7 @@ def run(settings: DedupSettings, groups: Groups, part: Part, output: PartOutput,
             is_found(text, copy, settings) for text, copy in zip(documents, copies, strict=True)
         )
     merged = _sample(_verified(verified), _SAMPLE)
-    pool = _sample(_candidates(sent), _POOL)
+    pool = _sample(_candidates(candidates), _POOL)
     others = pool[~_among(pool, _verified(verified))][:_SAMPLE]
     with output.table("sampled", tables.SAMPLED_PAIRS) as table:
         for name, pairs in (("merged", merged), ("not_merged", others)):

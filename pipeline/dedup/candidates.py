@@ -18,7 +18,6 @@ from webtext.pipeline.files import tabular
 from webtext.pipeline.text import minhash
 from webtext.schemas import tables
 
-STAGE = "candidates"
 RECORDS_PER_DOCUMENT = minhash.BANDS + 1
 
 _RECORD = np.dtype([("hash", "<u8"), ("id", "<u8")])
@@ -29,7 +28,7 @@ _ROWS = 100_000  # documents whose bands are in memory at once
 U64 = npt.NDArray[np.uint64]
 
 
-def emit(groups: Groups, source: Part, wanted: frozenset[int]) -> list[tuple[int, bytes]]:
+def emit_candidates(groups: Groups, source: Part, wanted: frozenset[int]) -> list[tuple[int, bytes]]:
     """Band hashes of the documents of one group, packed for each part of the stage."""
     found: list[tuple[int, bytes]] = []
     for ordinal, path in groups[source.ordinal]:
@@ -54,7 +53,7 @@ def _hashes(batch: pa.RecordBatch) -> U64:
     return np.concatenate([bands, exact[:, None]], axis=1)
 
 
-def find(groups: Groups, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
+def run_candidates(groups: Groups, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
     """Pair the documents that share a hash of this range."""
     records = np.frombuffer(b"".join(blocks), _RECORD)
     a, b = pairs(*_shared(records))

@@ -20,31 +20,7 @@ from webtext.pipeline.settings import DedupSettings
 from webtext.schemas import tables
 from webtext.schemas.records import Reason
 
-STAGE = "copies"
-
 _COLUMNS = ["key", "url", "score", "created_utc", "length", "text_hash"]
-_MEMBER = pa.schema(
-    [
-        pa.field("label", pa.uint64()),  # the cluster's smallest id
-        pa.field("id", pa.uint64()),
-        pa.field("key", pa.binary(16)),
-        pa.field("url", pa.string()),
-        pa.field("score", pa.int64()),
-        pa.field("created_utc", pa.int64()),
-        pa.field("length", pa.int64()),
-        pa.field("text_hash", pa.binary(16)),
-        pa.field("sketch", pa.list_(pa.uint32())),
-    ]
-)
-VERDICT = pa.schema(
-    [
-        pa.field("id", pa.uint64()),
-        pa.field("cluster", pa.binary(16)),
-        pa.field("reason", pa.string()),  # a Reason, or "" for the kept document
-        pa.field("kept_url", pa.string()),
-        pa.field("similarity", pa.float32()),
-    ]
-)
 _WRITE = 10_000  # rows of a table that are made at once
 _LEAST_ALARM = 1000  # documents: a smaller cluster stops no build, whatever its share
 _EVIDENCE = 5  # members that an alarm names
@@ -52,21 +28,20 @@ _EVIDENCE = 5  # members that an alarm names
 U64 = npt.NDArray[np.uint64]
 
 
-def send(settings: DedupSettings, groups: Groups, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
+def run_members(settings: DedupSettings, groups: Groups, part: Part, output: PartOutput) -> None:
     """Stage `members`: the documents of this group that are in a cluster, for the group that decides on it."""
-    del blocks
-    rows = [tabular.read_columns(path) for path in part.inputs]
+    rows = [tabular.read_columns(path) for path in part.inputs["labels"]]
     found = pa.concat_tables(rows).sort_by("id") if rows else pa.table({"id": [], "label": []})
     ids, labels = found["id"].to_numpy().astype(np.uint64), found["label"].to_numpy().astype(np.uint64)
     output.taken = output.passed = output.rows = len(ids)
-    with exchange.publish(output, part, _MEMBER, groups.count) as members:
+    with exchange.publish(output, part, tables.MEMBERS, groups.count) as members:
         for some, table, found_sketches in sketches.read(groups[part.ordinal], ids, settings.method, _COLUMNS):
             own = labels[np.searchsorted(ids, some)]
             columns = {"label": own, "id": some, **{name: table[name] for name in _COLUMNS}, "sketch": found_sketches}
-            members.add(pa.table(columns, _MEMBER), groups.of(own))
+            members.add(pa.table(columns, tables.MEMBERS), groups.of(own))
 
 
-def decide(settings: DedupSettings, groups: Groups, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
+def run_clusters(settings: DedupSettings, groups: Groups, part: Part, output: PartOutput) -> None:
     """Stage `copies`: the clusters of this group, each with the document that is kept.
 
     Args:
@@ -74,12 +49,10 @@ def decide(settings: DedupSettings, groups: Groups, part: Part, output: PartOutp
         groups: who reads what.
         part: inputs are what the stage `members` sent.
         output: gets the table of clusters, and a verdict on each member for its own group.
-        blocks: none.
 
     Raises:
         StageError: a cluster is larger than is allowed.
     """
-    del blocks
     numbers = _gathered(part, groups, ["label", "id", "score", "created_utc", "length"])
     labels, ids = numbers["label"].to_numpy(), numbers["id"].to_numpy()
     order = keep_order(
@@ -102,7 +75,7 @@ def decide(settings: DedupSettings, groups: Groups, part: Part, output: PartOutp
     output.counts["clusters"] = len(first)
     with (
         output.table("clusters", tables.CLUSTERS) as table,
-        exchange.publish(output, part, VERDICT, groups.count) as back,
+        exchange.publish(output, part, tables.VERDICTS, groups.count) as back,
     ):
         for start in range(0, len(order), _WRITE):
             rows = order[start : start + _WRITE]
@@ -124,7 +97,7 @@ def decide(settings: DedupSettings, groups: Groups, part: Part, output: PartOutp
                     }
                 ).select(tables.CLUSTERS.names)
             )
-            back.add(pa.table({"id": ids[rows], **shared}).select(VERDICT.names), groups.of(ids[rows]))
+            back.add(pa.table({"id": ids[rows], **shared}).select(tables.VERDICTS.names), groups.of(ids[rows]))
 
 
 def keep_order(
@@ -143,8 +116,8 @@ def keep_order(
 
 def _gathered(part: Part, groups: Groups, columns: Sequence[str]) -> pa.Table:
     """These columns of all rows for this part."""
-    schema = pa.schema([field for field in _MEMBER if field.name in columns])
-    return exchange.read_table(part.inputs, part.ordinal, groups.count, schema, columns).combine_chunks()
+    schema = pa.schema([field for field in tables.MEMBERS if field.name in columns])
+    return exchange.read_table(part.inputs["sent"], part.ordinal, groups.count, schema, columns).combine_chunks()
 
 
 def _similarities(
@@ -168,7 +141,7 @@ def _similarities(
 
 def _sketched(part: Part, groups: Groups) -> Iterator[tuple[int, Sketch, bytes]]:
     row = 0
-    for batch in exchange.read(part.inputs, part.ordinal, groups.count, ["text_hash", "sketch"]):
+    for batch in exchange.read(part.inputs["sent"], part.ordinal, groups.count, ["text_hash", "sketch"]):
         values, offsets = (column.to_numpy() for column in (batch["sketch"].values, batch["sketch"].offsets))
         for place, text_hash in enumerate(batch["text_hash"].to_pylist()):
             yield row, values[offsets[place] : offsets[place + 1]], text_hash

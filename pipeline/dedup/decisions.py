@@ -1,6 +1,5 @@
 """Stage `clusters`: what is decided on each document: dropped as a copy, or kept for training or validation."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 
@@ -11,28 +10,19 @@ from webtext.pipeline.dedup.groups import Groups
 from webtext.pipeline.engine import exchange
 from webtext.pipeline.engine.stage import Part, PartOutput, StageError
 from webtext.pipeline.files import tabular
+from webtext.pipeline.flow import DECISIONS
 from webtext.pipeline.identity import domains
 from webtext.pipeline.settings import DedupSettings, ShardSettings
 from webtext.schemas import tables
 from webtext.schemas.records import Reason, Rejected
 
-STAGE = "clusters"
-
 _LEAST_ALARM = 1000  # documents of a domain: a smaller one stops no build, whatever its share
 
 
-def split_of(cluster: bytes, settings: ShardSettings) -> str:
-    """Either "train" or "val", by a hash of the cluster, so that no copy of a validation document is in train."""
-    digest = hashlib.blake2b(cluster, digest_size=8, salt=settings.seed.to_bytes(16, "little")).digest()
-    return "val" if int.from_bytes(digest, "big") < settings.val_fraction * 2**64 else "train"
-
-
-def decide(shards: ShardSettings, groups: Groups, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
-    """One row per document of this group, in tables of the documents parts' names. Inputs: the files of `copies`."""
-    del blocks
-    verdicts = {
-        row["id"]: row for batch in exchange.read(part.inputs, part.ordinal, groups.count) for row in batch.to_pylist()
-    }
+def run_decisions(shards: ShardSettings, groups: Groups, part: Part, output: PartOutput) -> None:
+    """One row per document of this group, in tables of the documents parts' names. Inputs: the verdicts."""
+    sent = exchange.read(part.inputs["sent"], part.ordinal, groups.count)
+    verdicts = {row["id"]: row for batch in sent for row in batch.to_pylist()}
     total, copies = Counter[str](), Counter[str]()
     for ordinal, path in groups[part.ordinal]:
         number = ordinal << 32
@@ -49,9 +39,9 @@ def decide(shards: ShardSettings, groups: Groups, part: Part, output: PartOutput
                         copies[domain] += 1
                         table.add("", cluster)
                         detail = f"copy of {verdict['kept_url']}, similarity {verdict['similarity']:.2f}"
-                        output.reject(Rejected(STAGE, Reason(verdict["reason"]), key, url, detail))
+                        output.reject(Rejected(DECISIONS, Reason(verdict["reason"]), key, url, detail))
                         continue
-                    split = split_of(cluster, shards)
+                    split = shards.split_of(cluster)
                     table.add(split, cluster)
                     output.passed += 1
                     output.counts[f"{split}_documents"] += 1

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from webtext.pipeline.engine.stage import paths_of
+from webtext.pipeline.flow import DOCUMENTS_TABLE
 from webtext.schemas.manifest import StageManifest
 
 _DOCUMENTS = 10_000  # in a group, about: its sketches take 160 MB at the very most, and 20 MB as a rule
@@ -36,7 +37,7 @@ class Groups:
     @classmethod
     def of_stage(cls, work: str, documents: StageManifest) -> Self:
         """The groups of the documents that a stage has written."""
-        return cls.plan(paths_of(work, documents, ".documents.parquet"), documents.tally.rows)
+        return cls.plan(paths_of(work, documents, DOCUMENTS_TABLE), documents.tally.rows)
 
     @classmethod
     def plan(cls, paths: Sequence[str], documents: int) -> Self:

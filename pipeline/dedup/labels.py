@@ -17,10 +17,11 @@ from webtext.pipeline.dedup import components, groups, stars
 from webtext.pipeline.engine import packed
 from webtext.pipeline.engine.stage import Part, PartOutput, Shuffle, Stage, StageError, numbered
 from webtext.pipeline.files import storage, tabular
+from webtext.pipeline.flow import LABELS
 from webtext.schemas import tables
 from webtext.schemas.manifest import StageManifest
 
-STAGE = "labels"
+LABELS_TABLE = ".labels.parquet"
 # 57 bytes of memory per edge in a chain, 69 where no two edges share a document: up to 1.3 GB in one process.
 MAX_EDGES = 16_000_000
 
@@ -68,7 +69,7 @@ def label(
         if stars.settled(found):
             return run(large(work, found, documents))
     raise StageError(
-        f"stage {STAGE}: {stars.MAX_ROUNDS} rounds over {found.tally.rows} edges have left "
+        f"stage {LABELS}: {stars.MAX_ROUNDS} rounds over {found.tally.rows} edges have left "
         f"{found.tally.counts.get(stars.UNSETTLED, 'some')} documents without the label of their cluster; this many "
         "rounds are not expected of any graph: please report it with the manifests of the folders stars-*"
     )
@@ -77,12 +78,12 @@ def label(
 def small(work: str, edges: list[str], digest: str, documents: int, rows: int) -> Stage:
     """All edges in one task: files of so many `rows`, made by a stage with this digest."""
     return Stage(
-        name=STAGE,
-        folder=storage.join(work, STAGE),
+        name=LABELS,
+        folder=storage.join(work, LABELS),
         settings={},
         inputs=[digest],
-        parts=numbered([edges]),
-        run=partial(label_all, documents),
+        parts=numbered([{"edges": edges}]),
+        run=partial(run_labels, documents),
         unit="edges",
         expects={"taken": rows},
     )
@@ -92,30 +93,29 @@ def large(work: str, settled: StageManifest, documents: int) -> Stage:
     """Stars, sorted into the documents parts that their leaves are in."""
     edges = settled.tally.rows
     return Stage(
-        name=STAGE,
-        folder=storage.join(work, STAGE),
+        name=LABELS,
+        folder=storage.join(work, LABELS),
         settings={},
         inputs=[settled.digest()],
-        parts=numbered([()] * documents),
-        run=label_part,
-        unit="edges",
-        shuffle=Shuffle(
-            sources=numbered([path] for path in stars.edges_of(work, settled)),
-            emit=partial(emit, documents),
+        parts=numbered([{}] * documents),
+        run=Shuffle(
+            sources=numbered({"edges": [path]} for path in stars.edges_of(work, settled)),
+            emit=partial(emit_labels, documents),
             bytes=edges * (1 + _CENTRES) * _LABEL.itemsize,
+            run=run_labels_of_stars,
         ),
+        unit="edges",
         expects={"taken": edges},
     )
 
 
-def label_all(documents: int, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
+def run_labels(documents: int, part: Part, output: PartOutput) -> None:
     """Label the documents of all parts.
 
     Raises:
         StageError: an edge names a document of a part that there isn't.
     """
-    del blocks
-    a, b = stars.read_edges(part.inputs)
+    a, b = stars.read_edges(part.inputs["edges"])
     output.taken = output.passed = len(a)
     vertices, rows, columns = components.number(a, b)
     del a, b  # 16 bytes per edge, while scipy needs its own
@@ -131,18 +131,19 @@ def label_all(documents: int, part: Part, output: PartOutput, blocks: Sequence[b
 def _owners(ids: U64, documents: int) -> npt.NDArray[np.int64]:
     owners = groups.parts_of(ids)
     if len(owners) and owners.max() >= documents:
-        raise StageError(f"stage {STAGE}: an edge names a document of part {owners.max()} of {documents}")
+        raise StageError(f"stage {LABELS}: an edge names a document of part {owners.max()} of {documents}")
     return owners
 
 
-def emit(documents: int, source: Part, wanted: frozenset[int]) -> list[tuple[int, bytes]]:
+def emit_labels(documents: int, source: Part, wanted: frozenset[int]) -> list[tuple[int, bytes]]:
     """The labels of leaves and centres in one file of stars, for the documents parts that they are in.
 
     Raises:
         StageError: an edge names a document of a part that there isn't.
     """
     found: list[tuple[int, bytes]] = []
-    for batch in tabular.batches(source.inputs[0], ["a", "b"], _BATCH):
+    [path] = source.inputs["edges"]
+    for batch in tabular.batches(path, ["a", "b"], _BATCH):
         a, b = batch["a"].to_numpy(), batch["b"].to_numpy()
         centres = np.unique(a)
         records = np.empty(len(b) + len(centres), _LABEL)
@@ -152,7 +153,7 @@ def emit(documents: int, source: Part, wanted: frozenset[int]) -> list[tuple[int
     return found
 
 
-def label_part(part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
+def run_labels_of_stars(part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
     """Label the documents of one part.
 
     Raises:
@@ -163,16 +164,15 @@ def label_part(part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
     ids, first, inverse = np.unique(records["id"], return_index=True, return_inverse=True)
     labels = records["label"][first]
     if (labels[inverse] != records["label"]).any():
-        raise StageError(f"stage {STAGE}, part {part.name}: a document is in two clusters")
+        raise StageError(f"stage {LABELS}, part {part.name}: a document is in two clusters")
     output.rows = len(ids)
     if len(ids):
         _write(output, part.ordinal, ids, labels)
 
 
 def _write(output: PartOutput, ordinal: int, ids: U64, labels: U64) -> None:
-    name = f"{ordinal:05d}.labels.parquet"
-    with output.file(name) as sink:
+    with output.file(f"{ordinal:05d}{LABELS_TABLE}") as sink:
         table = tabular.TableWriter(sink, tables.LABELS)
         table.write(pa.table({"id": ids, "label": labels}, tables.LABELS))
         table.close()
-    output.set_rows(name, len(ids))
+        sink.rows = len(ids)

@@ -6,7 +6,6 @@ exchange.py), not through an engine: so the ledger knows each of them, and the t
 
 import hashlib
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,16 +19,7 @@ from webtext.pipeline.files import tabular
 from webtext.pipeline.identity import domains
 from webtext.pipeline.settings import DedupSettings
 from webtext.pipeline.text import minhash
-
-_LINES = pa.schema([pa.field("hash", pa.uint64()), pa.field("id", pa.uint64())])
-REPEATS = pa.schema(
-    [
-        pa.field("id", pa.uint64()),
-        pa.field("hash", pa.uint64()),
-        pa.field("documents", pa.int64()),  # of the domain that have the line
-        pa.field("kept", pa.bool_()),  # by this one of them
-    ]
-)
+from webtext.schemas import tables
 
 _DIGIT = re.compile(r"\d")
 _ROWS = 500_000  # that are given to an exchange at once
@@ -38,7 +28,7 @@ U64 = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class LinesPlan:
     """How lines travel, and which count."""
 
     settings: DedupSettings
@@ -71,11 +61,10 @@ def fingerprints(domain: str, text: str, least: int) -> list[int | None]:
     return found
 
 
-def send(plan: Plan, groups: Groups, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
+def run_lines(plan: LinesPlan, groups: Groups, part: Part, output: PartOutput) -> None:
     """Stage `lines`: the hashes of the lines of this group's documents, each once for a document."""
-    del blocks
     least = plan.settings.paragraph_characters
-    with exchange.publish(output, part, _LINES, plan.ranges) as lines:
+    with exchange.publish(output, part, tables.LINE_HASHES, plan.ranges) as lines:
         for ordinal, path in groups[part.ordinal]:
             row = 0
             for batch in tabular.batches(path, ["url", "text"]):
@@ -86,30 +75,31 @@ def send(plan: Plan, groups: Groups, part: Part, output: PartOutput, blocks: Seq
                 ]
                 ids = np.repeat(ids_of(ordinal, row, len(found)), [*map(len, found)])
                 hashes = np.fromiter((hash for own in found for hash in sorted(own)), np.uint64, len(ids))
-                lines.add(pa.table({"hash": hashes, "id": ids}, _LINES), packed.part_of(hashes, plan.ranges))
+                lines.add(
+                    pa.table({"hash": hashes, "id": ids}, tables.LINE_HASHES), packed.part_of(hashes, plan.ranges)
+                )
                 row += len(found)
             output.taken += row
     output.rows = lines.rows
     output.passed = output.taken
 
 
-def find(plan: Plan, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
+def run_repeats(plan: LinesPlan, part: Part, output: PartOutput) -> None:
     """Stage `repeats`: the lines of this range of hashes that enough documents have, for each part of the documents.
 
     Takes about 90 bytes of memory for each line of the range, whether they are different or all the same.
     """
-    del blocks
-    table = exchange.read_table(part.inputs, part.ordinal, plan.ranges, _LINES)
+    table = exchange.read_table(part.inputs["sent"], part.ordinal, plan.ranges, tables.LINE_HASHES)
     hashes, ids, counts, kept = repeats(table["hash"].to_numpy(), table["id"].to_numpy(), plan.settings.paragraphs)
     output.taken = output.passed = table.num_rows
     output.rows = len(ids)
     output.counts["repeated lines"] = int(kept.sum())
     output.counts["dropped lines"] = len(ids) - int(kept.sum())
-    with exchange.publish(output, part, REPEATS, plan.documents) as found:
+    with exchange.publish(output, part, tables.REPEATS, plan.documents) as found:
         for start in range(0, len(ids), _ROWS):
             cut = slice(start, start + _ROWS)
             rows = {"id": ids[cut], "hash": hashes[cut], "documents": counts[cut], "kept": kept[cut]}
-            found.add(pa.table(rows, REPEATS), parts_of(ids[cut]))
+            found.add(pa.table(rows, tables.REPEATS), parts_of(ids[cut]))
 
 
 def repeats(hashes: U64, ids: U64, least: int) -> tuple[U64, U64, npt.NDArray[np.int64], npt.NDArray[np.bool_]]:

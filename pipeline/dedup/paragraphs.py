@@ -20,16 +20,14 @@ from webtext.pipeline.engine import exchange
 from webtext.pipeline.engine.stage import Part, PartOutput, Stage, numbered, paths_of
 from webtext.pipeline.files import storage, tabular
 from webtext.pipeline.files.tabular import TableWriter
+from webtext.pipeline.flow import LINES, PARAGRAPHS, REPEATS
 from webtext.pipeline.identity import domains
 from webtext.pipeline.settings import CorpusSettings, ExtractSettings
 from webtext.pipeline.text.clean import clean
-from webtext.pipeline.text.document import Dropped
 from webtext.pipeline.text.judge import judge
 from webtext.schemas import tables
 from webtext.schemas.manifest import StageManifest
-from webtext.schemas.records import Reason, Rejected
-
-STAGE = "paragraphs"
+from webtext.schemas.records import Loss, Reason, Rejected
 
 _LINES = 1_000_000  # that one part of `repeats` is meant for: 16 MB
 _CHARACTERS = 4  # of a token of English, about
@@ -47,27 +45,27 @@ def drop_repeated(
     how = {"paragraph_characters": settings.dedup.paragraph_characters}
     characters = documents.tally.counts.get("tokens", 0) * _CHARACTERS
     parts = min(_MOST_PARTS, 1 + characters // (settings.dedup.paragraph_characters * _LINES))
-    plan = lines.Plan(settings.dedup, parts, len(groups.paths))
+    plan = lines.LinesPlan(settings.dedup, parts, len(groups.paths))
     sent = run(
         Stage(
-            name="lines",
-            folder=storage.join(work, "lines"),
+            name=LINES,
+            folder=storage.join(work, LINES),
             settings={**how, "parts": parts},
             inputs=[documents.digest()],
-            parts=numbered([()] * groups.count),
-            run=partial(lines.send, plan, groups),
+            parts=numbered([{}] * groups.count),
+            run=partial(lines.run_lines, plan, groups),
             unit="documents",
             expects={"taken": documents.tally.rows},
         )
     )
     repeats = run(
         Stage(
-            name="repeats",
-            folder=storage.join(work, "repeats"),
+            name=REPEATS,
+            folder=storage.join(work, REPEATS),
             settings={"paragraphs": settings.dedup.paragraphs},
             inputs=[sent.digest()],
-            parts=numbered([paths_of(work, sent, exchange.ENDING, filled=True)] * parts),
-            run=partial(lines.find, plan),
+            parts=numbered([{"sent": paths_of(work, sent, exchange.ENDING, filled=True)}] * parts),
+            run=partial(lines.run_repeats, plan),
             unit="lines",
             expects={"taken": sent.tally.rows},
         )
@@ -75,12 +73,12 @@ def drop_repeated(
     found = paths_of(work, repeats, exchange.ENDING, filled=True)
     rewritten = run(
         Stage(
-            name=STAGE,
-            folder=storage.join(work, STAGE),
+            name=PARAGRAPHS,
+            folder=storage.join(work, PARAGRAPHS),
             settings={**how, "extract": asdict(settings.extract)},
             inputs=[documents.digest(), repeats.digest()],
-            parts=numbered([path, *found] for path in groups.paths),
-            run=partial(rewrite, settings, len(groups.paths)),
+            parts=numbered({"documents": [path], "repeats": found} for path in groups.paths),
+            run=partial(run_paragraphs, settings, len(groups.paths)),
             unit="documents",
             expects={"taken": documents.tally.rows, **repeats.tally.counts},
         )
@@ -120,15 +118,14 @@ def shorten(text: str, hashes: Sequence[int | None], dropped: AbstractSet[int]) 
     return Shortened(clean("\n".join(kept)), count, characters)
 
 
-def rewrite(settings: CorpusSettings, documents: int, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
+def run_paragraphs(settings: CorpusSettings, documents: int, part: Part, output: PartOutput) -> None:
     """Stage `paragraphs`: one part of the documents without the lines that others keep, judged again where it lost any.
 
     Inputs: the part of the documents, and the files of `repeats`. A second table shows the lines that repeat: a row
     for each in the part that keeps it.
     """
-    del blocks
-    path, *found = part.inputs
-    marks = exchange.read_table(found, part.ordinal, documents, lines.REPEATS).sort_by("id")
+    [path] = part.inputs["documents"]
+    marks = exchange.read_table(part.inputs["repeats"], part.ordinal, documents, tables.REPEATS).sort_by("id")
     with output.table("documents", tables.DOCUMENTS) as table, output.table("lines", tables.REPEATED_LINES) as shown:
         for batch in tabular.batches(path):
             order: list[int] = []  # rows of the batch, then of `changed`
@@ -188,13 +185,13 @@ def _judged_again(
     output.counts["dropped lines"] += len(lost & set(hashes))
     output.counts["dropped characters"] += found.characters
     # Addresses are masked already: once more would take the stand-ins for addresses.
-    result = judge(found.text, replace(settings, mask=False)) if found.text else Dropped(Reason.NO_TEXT, "nothing left")
-    if isinstance(result, Dropped):
+    result = judge(found.text, replace(settings, mask=False)) if found.text else Loss(Reason.NO_TEXT, "nothing left")
+    if isinstance(result, Loss):
         detail = (
             f"{found.lines} lines of {found.characters} characters dropped, which other documents of the domain have; "
             f"the rest: {result.reason}, {result.detail}"
         )
-        output.reject(Rejected(STAGE, Reason.REPEATED_PARAGRAPHS, row["key"], row["url"], detail))
+        output.reject(Rejected(PARAGRAPHS, Reason.REPEATED_PARAGRAPHS, row["key"], row["url"], detail))
         return None
     output.counts["changed documents"] += 1
     return {

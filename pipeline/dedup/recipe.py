@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
-from webtext.pipeline.dedup import accuracy, candidates, decisions, labels, stars, verification
-from webtext.pipeline.dedup import clusters as copies
+from webtext.pipeline.dedup import accuracy, candidates, clusters, decisions, labels, stars, verification
 from webtext.pipeline.dedup.groups import Groups
 from webtext.pipeline.engine import exchange
 from webtext.pipeline.engine.stage import Shuffle, Stage, numbered, paths_of
 from webtext.pipeline.files import storage
+from webtext.pipeline.flow import ACCURACY, CANDIDATES, CLUSTERS, DECISIONS, MEMBERS, OFFERS, PAIRS
 from webtext.pipeline.settings import CorpusSettings
 from webtext.schemas.manifest import StageManifest
 
@@ -33,8 +33,8 @@ def find_copies(
     labelled = labels.label(work, pairs, len(documents.receipts), run)
     measured = run(recipe.accuracy(found, pairs))
     members = run(recipe.members(labelled))
-    chosen = run(recipe.copies(members))
-    decided = run(recipe.clusters(chosen))
+    chosen = run(recipe.clusters(members))
+    decided = run(recipe.decisions(chosen))
     decisions.check_domains(settings.dedup, paths_of(work, decided, ".domains.parquet"))
     done = (found, offers, pairs, labelled, measured, members, chosen, decided)
     return {manifest.stage: manifest for manifest in done}
@@ -51,80 +51,81 @@ class _Recipe:
 
     def candidates(self) -> Stage:
         """Pairs of documents that share a band of their signatures."""
-        parts = numbered([()] * self.groups.count)
+        parts = numbered([{}] * self.groups.count)
         records = self.documents.tally.rows * candidates.RECORDS_PER_DOCUMENT
         return Stage(
-            name=candidates.STAGE,
-            folder=storage.join(self.work, candidates.STAGE),
+            name=CANDIDATES,
+            folder=storage.join(self.work, CANDIDATES),
             settings={},
             inputs=[self.documents.digest()],
             parts=parts,
-            run=partial(candidates.find, self.groups),
-            unit="band hashes",
-            shuffle=Shuffle(
+            run=Shuffle(
                 sources=parts,
-                emit=partial(candidates.emit, self.groups),
+                emit=partial(candidates.emit_candidates, self.groups),
                 bytes=records * candidates.RECORD_BYTES,
+                run=partial(candidates.run_candidates, self.groups),
             ),
+            unit="band hashes",
             expects={"taken": records},
         )
 
     def offers(self, found: StageManifest) -> Stage:
         """What is compared of the first document of each pair, on its way to the second."""
-        run = partial(verification.offer, self.settings.dedup, self.groups)
-        return self._exchange("offers", found, {"method": self.settings.dedup.method}, run, "pairs")
+        run = partial(verification.run_offers, self.settings.dedup, self.groups)
+        return self._exchange(OFFERS, found, {"method": self.settings.dedup.method}, run, "pairs")
 
     def pairs(self, offers: StageManifest) -> Stage:
         """Only pairs that are similar enough stay."""
-        run = partial(verification.compare, self.settings.dedup, self.groups)
-        return self._exchange("pairs", offers, self._how(), run, "pairs")
+        run = partial(verification.run_pairs, self.settings.dedup, self.groups)
+        return self._exchange(PAIRS, offers, self._how(), run, "pairs")
 
     def accuracy(self, found: StageManifest, pairs: StageManifest) -> Stage:
         """How well copies are found here: measured in each build, because it depends on the corpus."""
-        sent = paths_of(self.work, found, exchange.ENDING, filled=True)
+        inputs = {
+            "candidates": paths_of(self.work, found, exchange.ENDING, filled=True),
+            "pairs": stars.edges_of(self.work, pairs),
+        }
         return Stage(
-            name=accuracy.STAGE,
-            folder=storage.join(self.work, accuracy.STAGE),
+            name=ACCURACY,
+            folder=storage.join(self.work, ACCURACY),
             settings=self._how(),
             inputs=[self.documents.digest(), pairs.digest()],
-            parts=numbered([[*sent, *stars.edges_of(self.work, pairs)]]),
-            run=partial(accuracy.run, self.settings.dedup, self.groups),
+            parts=numbered([inputs]),
+            run=partial(accuracy.run_accuracy, self.settings.dedup, self.groups),
             unit="documents",
             expects={"taken": self.groups.documents},
         )
 
     def members(self, labelled: StageManifest) -> Stage:
         """The documents of clusters, on their way to the group that decides on their cluster."""
-        paths = {
-            file.name.split(".")[0]: storage.join(self.work, labelled.stage, file.name)
-            for file in labelled.named(".labels.parquet")
-        }
-        inputs = [
-            [paths[f"{ordinal:05d}"] for ordinal, _ in self.groups[group] if f"{ordinal:05d}" in paths]
+        paths = {path.rsplit("/", 1)[1]: path for path in paths_of(self.work, labelled, labels.LABELS_TABLE)}
+        names = [
+            [f"{ordinal:05d}{labels.LABELS_TABLE}" for ordinal, _ in self.groups[group]]
             for group in range(self.groups.count)
         ]
+        inputs = [{"labels": [paths[name] for name in own if name in paths]} for own in names]
         return Stage(
-            name="members",
-            folder=storage.join(self.work, "members"),
+            name=MEMBERS,
+            folder=storage.join(self.work, MEMBERS),
             settings={"method": self.settings.dedup.method},
             inputs=[self.documents.digest(), labelled.digest()],
             parts=numbered(inputs),
-            run=partial(copies.send, self.settings.dedup, self.groups),
+            run=partial(clusters.run_members, self.settings.dedup, self.groups),
             unit="documents",
             expects={"taken": labelled.tally.rows},
         )
 
-    def copies(self, members: StageManifest) -> Stage:
+    def clusters(self, members: StageManifest) -> Stage:
         """Of each cluster one document is kept."""
-        run = partial(copies.decide, self.settings.dedup, self.groups)
+        run = partial(clusters.run_clusters, self.settings.dedup, self.groups)
         dedup = self.settings.dedup
         how = {"method": dedup.method, "max_cluster_share": dedup.max_cluster_share}
-        return self._exchange(copies.STAGE, members, how, run, "documents")
+        return self._exchange(CLUSTERS, members, how, run, "documents")
 
-    def clusters(self, chosen: StageManifest) -> Stage:
+    def decisions(self, chosen: StageManifest) -> Stage:
         """The decision on each document, and the validation split."""
-        run = partial(decisions.decide, self.settings.shards, self.groups)
-        stage = self._exchange(decisions.STAGE, chosen, asdict(self.settings.shards), run, "documents")
+        run = partial(decisions.run_decisions, self.settings.shards, self.groups)
+        stage = self._exchange(DECISIONS, chosen, asdict(self.settings.shards), run, "documents")
         dropped = chosen.tally.taken - chosen.tally.rows
         return replace(stage, expects={"taken": self.documents.tally.rows, "copies": dropped})
 
@@ -141,7 +142,7 @@ class _Recipe:
             folder=storage.join(self.work, name),
             settings=settings,
             inputs=[self.documents.digest(), before.digest()],
-            parts=numbered([sent] * self.groups.count),
+            parts=numbered([{"sent": sent}] * self.groups.count),
             run=run,
             unit=unit,
             expects={"taken": before.tally.rows},

@@ -51,20 +51,25 @@ def edges_of(work: str, manifest: StageManifest) -> list[str]:
 
 def round_stage(number: int, work: str, before: StageManifest, parts: int) -> Stage:
     """Round `number` over the edges of the stage before it: odd ones are large-star rounds, even ones small-star."""
-    sources = numbered([path] for path in edges_of(work, before))
+    sources = numbered({"edges": [path]} for path in edges_of(work, before))
     name = f"stars-{number:02d}"
     both = number % 2 == 1
     edges = before.tally.rows
     records = edges * (1 + both)
+    shuffle = Shuffle(
+        sources=sources,
+        emit=partial(emit_stars, both, parts),
+        run=partial(run_stars, both),
+        bytes=records * _EDGE.itemsize,
+    )
     return Stage(
         name=name,
         folder=storage.join(work, name),
         settings={},
         inputs=[before.digest()],
-        parts=numbered([()] * parts) if number else sources,
-        run=partial(gather, both) if number else contract,
+        parts=numbered([{}] * parts) if number else sources,
+        run=shuffle if number else run_first_stars,
         unit="edges",
-        shuffle=Shuffle(sources, partial(emit, both, parts), records * _EDGE.itemsize) if number else None,
         expects={"taken": records},
     )
 
@@ -75,16 +80,16 @@ def settled(manifest: StageManifest) -> bool:
     return UNSETTLED in counts and not counts[UNSETTLED]
 
 
-def contract(part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
+def run_first_stars(part: Part, output: PartOutput) -> None:
     """Round 0: the edges of one file become stars, without a shuffle."""
-    del blocks
-    _write(output, *read_edges(part.inputs))
+    _write(output, *read_edges(part.inputs["edges"]))
 
 
-def emit(both: bool, parts: int, source: Part, wanted: frozenset[int]) -> list[tuple[int, bytes]]:
+def emit_stars(both: bool, parts: int, source: Part, wanted: frozenset[int]) -> list[tuple[int, bytes]]:
     """The edges (u, v) of one file for the part that owns u: the larger end, and the smaller one too if `both`."""
     found: list[tuple[int, bytes]] = []
-    for batch in tabular.batches(source.inputs[0], ["a", "b"], _BATCH):
+    [path] = source.inputs["edges"]
+    for batch in tabular.batches(path, ["a", "b"], _BATCH):
         a, b = (batch[name].to_numpy() for name in ("a", "b"))
         for u, v in ((b, a), (a, b)) if both else ((b, a),):
             records = np.empty(len(u), _EDGE)
@@ -93,7 +98,7 @@ def emit(both: bool, parts: int, source: Part, wanted: frozenset[int]) -> list[t
     return found
 
 
-def gather(both: bool, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
+def run_stars(both: bool, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
     """The edges that came to one part become stars."""
     del part
     records = np.frombuffer(b"".join(blocks), _EDGE)

@@ -4,7 +4,6 @@ A join on the pairs, not on all documents: the group of a pair's first document 
 sketches.py) to the group of the second, once for all pairs that it has there, and that group compares.
 """
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -19,28 +18,18 @@ from webtext.pipeline.engine.stage import Part, PartOutput
 from webtext.pipeline.settings import DedupSettings
 from webtext.schemas import tables
 
-_OFFER = pa.schema(
-    [
-        pa.field("a", pa.uint64()),
-        pa.field("text_hash", pa.binary(16)),
-        pa.field("sketch", pa.list_(pa.uint32())),
-        pa.field("others", pa.list_(pa.uint64())),  # documents of one group, rising
-    ]
-)
-
 U64 = npt.NDArray[np.uint64]
 
 
-def offer(settings: DedupSettings, groups: Groups, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
+def run_offers(settings: DedupSettings, groups: Groups, part: Part, output: PartOutput) -> None:
     """Stage `offers`: the sketches of this group's documents, for the groups that they have candidates in."""
-    del blocks
     a, b = _edges(part, groups)
     output.taken = output.passed = len(a)
     a, b = candidates.distinct(a, b)
     output.rows = len(a)
     first, starts = np.unique(a, return_index=True)
     bounds = dict(zip(first.tolist(), pairwise([*starts.tolist(), len(a)]), strict=True))
-    with exchange.publish(output, part, _OFFER, groups.count) as offers:
+    with exchange.publish(output, part, tables.OFFERS, groups.count) as offers:
         for ids, table, found in sketches.read(groups[part.ordinal], first, settings.method, ["text_hash"]):
             others = [b[slice(*bounds[own])] for own in ids.tolist()]
             offers.add(*_offers(ids, table["text_hash"].to_pylist(), found, others, groups))
@@ -64,25 +53,24 @@ def _offers(
             "sketch": [found[row] for row in rows],
             "others": runs,
         },
-        _OFFER,
+        tables.OFFERS,
     )
     return table, groups.of(np.array([run[0] for run in runs], np.uint64))
 
 
 def _edges(part: Part, groups: Groups) -> tuple[U64, U64]:
-    table = exchange.read_table(part.inputs, part.ordinal, groups.count, tables.EDGES)
+    table = exchange.read_table(part.inputs["sent"], part.ordinal, groups.count, tables.EDGES)
     return table["a"].to_numpy(), table["b"].to_numpy()
 
 
-def compare(settings: DedupSettings, groups: Groups, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
+def run_pairs(settings: DedupSettings, groups: Groups, part: Part, output: PartOutput) -> None:
     """Stage `pairs`: the pairs with equal text, or with a similarity of at least the threshold."""
-    del blocks
     wanted = [np.empty(0, np.uint64)]
-    for batch in exchange.read(part.inputs, part.ordinal, groups.count, ["others"]):
+    for batch in exchange.read(part.inputs["sent"], part.ordinal, groups.count, ["others"]):
         wanted.append(np.unique(batch["others"].values.to_numpy()))
     own = sketches.load(groups[part.ordinal], np.unique(np.concatenate(wanted)), settings.method)
     with output.table("edges", tables.EDGES) as table:
-        for batch in exchange.read(part.inputs, part.ordinal, groups.count):
+        for batch in exchange.read(part.inputs["sent"], part.ordinal, groups.count):
             a, b = _verified(batch, own, settings)
             output.taken += len(batch["others"].values)
             table.write(pa.table({"a": a, "b": b}, tables.EDGES))

@@ -12,8 +12,7 @@ from typing import Any, Final
 from lxml import etree  # type: ignore[import-untyped]
 
 from webtext.pipeline.text.clean import CONTROLS
-from webtext.pipeline.text.document import Dropped
-from webtext.schemas.records import Reason
+from webtext.schemas.records import Loss, Reason
 
 _MAX_TAGS: Final = 50_000  # "<" in a page: some steps of trafilatura take the square of the elements
 _LONG_TAG: Final = 8192  # bytes; in shorter ones the attributes are too few to count
@@ -29,17 +28,17 @@ _SAMPLE: Final = 65_536  # characters that tell text from binary
 _BINARY: Final = 0.02  # share of control characters
 
 
-def refuse(html: str) -> Dropped | None:
+def refuse(html: str) -> Loss | None:
     """Why the markup is not parsed, or None."""
     if not _MARKUP.search(html):
-        return Dropped(Reason.NO_TEXT, "no markup")
+        return Loss(Reason.NO_TEXT, "no markup")
     sample = html[:_SAMPLE].encode("utf-8", "replace")
     controls = len(sample) - len(sample.translate(None, CONTROLS)) - sample.count(b"\f")
     if controls > _BINARY * len(sample):
-        return Dropped(Reason.NO_TEXT, f"binary: {controls} control characters in {len(sample)} bytes")
+        return Loss(Reason.NO_TEXT, f"binary: {controls} control characters in {len(sample)} bytes")
     tags = html.count("<")
     if tags > _MAX_TAGS:
-        return Dropped(Reason.TOO_MANY_TAGS, f"{tags} tags, at most {_MAX_TAGS} are parsed")
+        return Loss(Reason.TOO_MANY_TAGS, f"{tags} tags, at most {_MAX_TAGS} are parsed")
     in_script, seen = False, 0
     for start, end in _long_pieces(html):
         if not html[start].isalpha() or not (refusal := _refuse_tag(html[start:end])):
@@ -64,7 +63,7 @@ def _long_pieces(html: str) -> Iterator[tuple[int, int]]:
         at = near
 
 
-def _refuse_tag(piece: str) -> Dropped | None:
+def _refuse_tag(piece: str) -> Loss | None:
     """Of what follows a "<" up to the next. A tag with "<" in its values passes for a short one."""
     end = 0
     for attributes, match in enumerate(_ATTRIBUTE.finditer(piece)):
@@ -72,9 +71,9 @@ def _refuse_tag(piece: str) -> Dropped | None:
         if match[0] == ">":
             break
         if attributes > _MAX_ATTRIBUTES:
-            return Dropped(Reason.TOO_MANY_ATTRIBUTES, f"over {_MAX_ATTRIBUTES} attributes in a tag")
+            return Loss(Reason.TOO_MANY_ATTRIBUTES, f"over {_MAX_ATTRIBUTES} attributes in a tag")
     if end > _MAX_TAG:
-        return Dropped(Reason.TAG_TOO_LONG, f"a tag of {end} characters, at most {_MAX_TAG} are parsed")
+        return Loss(Reason.TAG_TOO_LONG, f"a tag of {end} characters, at most {_MAX_TAG} are parsed")
     return None
 
 
@@ -85,7 +84,7 @@ def _in_script(markup: str, before: bool) -> bool:
     return before if opened == closed else opened > closed
 
 
-def refuse_tree(tree: Any) -> Dropped | None:
+def refuse_tree(tree: Any) -> Loss | None:
     """Why no text is looked for in the parsed page, or None."""
     if not _is_deep(tree):
         return None
@@ -98,9 +97,9 @@ def refuse_tree(tree: Any) -> Dropped | None:
         deepest = max(deepest, depth)
         total += depth
         if deepest > _MAX_DEPTH:
-            return Dropped(Reason.TOO_DEEP, f"nested more than {_MAX_DEPTH} deep")
+            return Loss(Reason.TOO_DEEP, f"nested more than {_MAX_DEPTH} deep")
         if total > _MAX_DEPTHS:
-            return Dropped(Reason.TOO_DEEP, f"the depths of the elements sum up to more than {_MAX_DEPTHS}")
+            return Loss(Reason.TOO_DEEP, f"the depths of the elements sum up to more than {_MAX_DEPTHS}")
     return None
 
 

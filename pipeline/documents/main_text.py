@@ -60,7 +60,7 @@ def parse(html: str) -> Any | None:
         return None
 
 
-def find(tree: Any, settings: ExtractSettings) -> str:
+def find_main_text(tree: Any, settings: ExtractSettings) -> str:
     """The main text of a page, "" where there is none. The tree is used up. Not thread-safe."""
     # For the time of this call only: who else uses trafilatura in this process gets what it ships.
     _put(main_text_steps.REPLACEMENTS)

@@ -18,8 +18,7 @@ from webtext.pipeline.archives.members import MAX_LINE_BYTES, RECORD_START, Arch
 from webtext.pipeline.archives.warc import RawPage
 from webtext.pipeline.files import storage
 from webtext.pipeline.identity import urls
-from webtext.pipeline.text.document import Dropped
-from webtext.schemas.records import Reason, Rejected
+from webtext.schemas.records import Loss, Reason, Rejected
 
 STDIN: Final = "-"
 
@@ -35,7 +34,7 @@ class FilePage:
     file: str  # as it was asked for
     offset: int | None  # of a response in its archive, see warc.Capture; else None
     url: str  # canonical; as recorded if it is refused; "" if unknown
-    content: RawPage | Dropped  # or why there is no page
+    content: RawPage | Loss  # or why there is no page
 
 
 def pages_of(file: str, url: str, max_page_bytes: int) -> Iterator[FilePage]:
@@ -83,28 +82,28 @@ def _records(file: str, path: str, max_page_bytes: int) -> Iterator[FilePage]:
         reader = warc.PageReader(stream, max_page_bytes)
         for found in warc.index_archive(ahead, file, max_page_bytes):
             if isinstance(found, Rejected):
-                yield FilePage(file, None, found.url, Dropped(found.reason, found.detail))
+                yield FilePage(file, None, found.url, Loss(found.reason, found.detail))
                 continue
             try:
                 url = urls.canonicalize(found.url)
             except ValueError as error:
-                yield FilePage(file, found.offset, found.url, Dropped(Reason.BAD_URL, str(error)))
+                yield FilePage(file, found.offset, found.url, Loss(Reason.BAD_URL, str(error)))
                 continue
             yield FilePage(file, found.offset, url, _capture(reader, found, max_page_bytes))
 
 
-def _capture(reader: warc.PageReader, capture: warc.Capture, max_page_bytes: int) -> RawPage | Dropped:
+def _capture(reader: warc.PageReader, capture: warc.Capture, max_page_bytes: int) -> RawPage | Loss:
     if capture.verdict:
         kind = f", {capture.content_type}" if capture.content_type else ""
-        return Dropped(Reason(capture.verdict), f"status {capture.status}{kind}")
+        return Loss(Reason(capture.verdict), f"status {capture.status}{kind}")
     try:
         raw = reader.read(capture.offset)
-    except warc.BadRecord as error:
-        return Dropped(Reason.PAGE_UNREADABLE, str(error))
+    except warc.BadRecordError as error:
+        return Loss(Reason.PAGE_UNREADABLE, str(error))
     return _too_large(max_page_bytes) if raw.truncated else raw
 
 
-def _page(path: str, url: str, max_page_bytes: int) -> RawPage | Dropped:
+def _page(path: str, url: str, max_page_bytes: int) -> RawPage | Loss:
     """A file that is no archive. It is taken for HTML, whatever its name, unless its first bytes say otherwise."""
     most = 2 * max_page_bytes + 1  # of compressed bytes, as of records in archives
     with storage.open_binary(path) as stream:
@@ -114,11 +113,11 @@ def _page(path: str, url: str, max_page_bytes: int) -> RawPage | Dropped:
     if len(payload) > max_page_bytes or len(block) > most:
         return _too_large(max_page_bytes)
     if is_blank(payload):
-        return Dropped(Reason.EMPTY_PAGE, f"{len(payload)} bytes without a character")
+        return Loss(Reason.EMPTY_PAGE, f"{len(payload)} bytes without a character")
     if not is_html("text/html", payload):
-        return Dropped(Reason.NOT_HTML, f"starts with {payload[:_SHOWN_BYTES]!r}")
+        return Loss(Reason.NOT_HTML, f"starts with {payload[:_SHOWN_BYTES]!r}")
     return RawPage(url, 200, "text/html", None, payload, truncated=False)
 
 
-def _too_large(max_page_bytes: int) -> Dropped:
-    return Dropped(Reason.PAGE_TOO_LARGE, f"over {max_page_bytes} bytes")
+def _too_large(max_page_bytes: int) -> Loss:
+    return Loss(Reason.PAGE_TOO_LARGE, f"over {max_page_bytes} bytes")

@@ -8,21 +8,22 @@ from multiprocessing.util import Finalize
 from typing import Final
 
 from webtext.pipeline.archives.warc import RawPage
-from webtext.pipeline.documents import stage as documents
 from webtext.pipeline.documents.page_files import FilePage
+from webtext.pipeline.documents.sandboxed import make_extractor, request, verdict
+from webtext.pipeline.engine import pool
 from webtext.pipeline.engine.pool import Pool, TaskError
 from webtext.pipeline.engine.sandbox import Sandbox
 from webtext.pipeline.settings import ExtractSettings
-from webtext.pipeline.text.document import Dropped, Extracted
-from webtext.schemas.records import Reason
+from webtext.pipeline.text.document import Document
+from webtext.schemas.records import Loss, Reason
 
-Verdict = Extracted | Dropped
+Verdict = Document | Loss
 
 _MOST_PAGES: Final = 32  # of a batch
 _MOST_BYTES: Final = 8 * 2**20  # of a batch, about
 _WAITING: Final = 8  # batches per worker that may wait for an earlier one, so that a slow page does not fill the memory
 
-_PENDING: Final = Dropped(Reason.EXTRACT_CRASH, "no verdict yet")
+_PENDING: Final = Loss(Reason.EXTRACT_CRASH, "no verdict yet")
 
 
 def verdicts(pages: Iterable[FilePage], settings: ExtractSettings, workers: int) -> Iterator[tuple[FilePage, Verdict]]:
@@ -41,30 +42,27 @@ def verdicts(pages: Iterable[FilePage], settings: ExtractSettings, workers: int)
             yield from zip(waiting.pop(given), ready.pop(given), strict=True)
             given += 1
 
-    with Pool(partial(judge, settings), workers) as pool:
+    pool.preload = "webtext.pipeline.preload"
+    with Pool(partial(extract_batch, settings), workers) as workers_pool:
         try:
             for number, batch in enumerate(_batches(pages)):
                 waiting[number] = [replace(page, content=_PENDING) for page in batch]
-                ready.update(pool.submit((number, batch)))
+                ready.update(workers_pool.submit((number, batch)))
                 if len(ready) > _WAITING * workers:
-                    ready.update(pool.drain())
+                    ready.update(workers_pool.drain())
                 yield from in_order()
-            for answered in pool.drain():
+            for answered in workers_pool.drain():
                 ready.update([answered])
                 yield from in_order()
         except TaskError as error:
             raise ValueError(str(error)) from error
 
 
-def judge(settings: ExtractSettings, item: tuple[int, Sequence[FilePage]]) -> tuple[int, list[Verdict]]:
+def extract_batch(settings: ExtractSettings, item: tuple[int, Sequence[FilePage]]) -> tuple[int, list[Verdict]]:
     """The verdicts on one numbered batch of pages. Runs in a worker process."""
     number, batch = item
-    answers = _sandbox(settings).run(
-        [documents.request(page.url, page.content) for page in batch if isinstance(page.content, RawPage)]
-    )
-    return number, [
-        page.content if isinstance(page.content, Dropped) else documents.verdict(next(answers)) for page in batch
-    ]
+    answers = _sandbox(settings).run([request(page.content) for page in batch if isinstance(page.content, RawPage)])
+    return number, [page.content if isinstance(page.content, Loss) else verdict(next(answers)) for page in batch]
 
 
 @cache
@@ -73,7 +71,7 @@ def _sandbox(settings: ExtractSettings) -> Sandbox:
     ending = ExitStack()
     # Before multiprocessing waits, at the end of the worker, for children that wait for work.
     Finalize(None, ending.close, exitpriority=0)
-    make = partial(documents.make_extractor, settings)
+    make = partial(make_extractor, settings)
     return ending.enter_context(Sandbox(make, settings.cpu_seconds, settings.memory_mib))
 
 

@@ -10,15 +10,14 @@ from resiliparse.parse.html import HTMLTree
 
 from webtext.pipeline.settings import ExtractSettings
 from webtext.pipeline.text import language
-from webtext.pipeline.text.document import Dropped
-from webtext.schemas.records import Reason
+from webtext.schemas.records import Loss, Reason
 
 # Below what a document needs, for resiliparse's text is not trafilatura's.
 _ENGLISH = 0.3  # probability, where documents need 0.5
 _CHARACTERS = 300  # where documents need 128 tokens, about 500 characters
 
 
-def unpromising(html: str, settings: ExtractSettings) -> Dropped | None:
+def unpromising(html: str, settings: ExtractSettings) -> Loss | None:
     """Why the page will hardly become a document; None if it may."""
     least = min(_CHARACTERS, _CHARACTERS * settings.min_tokens // 128)
     tree = HTMLTree.parse(html)
@@ -26,11 +25,9 @@ def unpromising(html: str, settings: ExtractSettings) -> Dropped | None:
     if len(text) < least:
         text = extract_plain_text(tree, main_content=False, alt_texts=False)
     if len(text) < least:
-        return Dropped(Reason.NOT_PROMISING, f"{len(text)} characters, at least {least} are wanted")
+        return Loss(Reason.NOT_PROMISING, f"{len(text)} characters, at least {least} are wanted")
     probability = min(_ENGLISH, 0.6 * settings.language_probability)
     code, best, english = language.identify(text)
     if english < probability:
-        return Dropped(
-            Reason.NOT_PROMISING, f"{code} {best:.2f}, en {english:.2f}, at least {probability:.2f} is wanted"
-        )
+        return Loss(Reason.NOT_PROMISING, f"{code} {best:.2f}, en {english:.2f}, at least {probability:.2f} is wanted")
     return None

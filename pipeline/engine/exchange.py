@@ -13,11 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from webtext.pipeline.engine import packed
 from webtext.pipeline.engine.stage import Part, PartOutput
 from webtext.pipeline.files import storage
 
 ENDING = ".exchange.arrow"
 _ROUND = 16 * 2**20  # bytes held in memory
+_TEXT_ROWS = 200_000  # rows of text held in memory
+_TEXT_BYTES = 32 * 2**20  # of their text and keys: a few long texts end a round too
 
 
 def write_round(writer: Any, batch: pa.RecordBatch, owners: npt.NDArray[np.int64], parts: int) -> None:
@@ -69,7 +72,52 @@ def publish(output: PartOutput, part: Part, schema: pa.Schema, parts: int) -> It
         exchange = Exchange(writer, schema, parts)
         yield exchange
         exchange.flush()
-    output.set_rows(name, exchange.rows)
+        sink.rows = exchange.rows
+
+
+# Rows of text, one by one, for parts that are ranges of link keys: so neither URLs nor titles ever have to fit into
+# memory, nor go through an engine's shuffle.
+
+
+class RoundWriter:
+    """Rows, the first value of each its link key, to a file of rounds."""
+
+    def __init__(self, writer: Any, schema: pa.Schema, parts: int) -> None:
+        self._writer = writer
+        self._schema = schema
+        self._parts = parts
+        self._rows: list[tuple[Any, ...]] = []
+        self._bytes = 0
+        self.rows = 0
+
+    def add(self, *values: Any) -> None:
+        """Append one row, values in the order of the schema."""
+        self.rows += 1
+        self._rows.append(values)
+        self._bytes += sum(len(value) for value in values if isinstance(value, (str, bytes)))
+        if len(self._rows) >= _TEXT_ROWS or self._bytes >= _TEXT_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write a round, also of no rows."""
+        columns = zip(*self._rows, strict=True) if self._rows else ([] for _ in self._schema)
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, self._schema, strict=True)]
+        batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+        hi, _ = packed.split_keys([row[0] for row in self._rows])
+        write_round(self._writer, batch, packed.part_of(hi, self._parts), self._parts)
+        self._rows.clear()
+        self._bytes = 0
+
+
+@contextmanager
+def publish_rows(output: PartOutput, name: str, schema: pa.Schema, parts: int) -> Iterator[RoundWriter]:
+    """Publish a file of rounds; the last round may be empty."""
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with output.file(name) as sink, pa.ipc.new_file(sink, schema, options=options) as writer:
+        rows = RoundWriter(writer, schema, parts)
+        yield rows
+        rows.flush()
+        sink.rows = rows.rows
 
 
 def read(paths: Sequence[str], ordinal: int, parts: int, columns: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
@@ -80,7 +128,9 @@ def read(paths: Sequence[str], ordinal: int, parts: int, columns: Sequence[str] 
             if columns:
                 with pa.ipc.open_file(stream) as whole:
                     fields = [whole.schema.get_field_index(name) for name in columns]
-            with pa.ipc.open_file(stream, options=pa.ipc.IpcReadOptions(included_fields=fields)) as reader:
+            with pa.ipc.open_file(
+                stream, options=pa.ipc.IpcReadOptions(included_fields=fields, use_threads=False)
+            ) as reader:
                 for number in range(ordinal, reader.num_record_batches, parts):
                     batch = reader.get_batch(number)
                     if batch.num_rows:

@@ -18,6 +18,9 @@ from typing import Any, Self
 
 from webtext.pipeline.files import storage
 
+preload = ""
+"""Module that the fork server imports, for all the processes that it makes. The recipe says which."""
+
 _IN_FLIGHT = 2  # tasks per worker that are handed out beforehand, so that none waits for work
 
 
@@ -114,7 +117,7 @@ def child_context(modules: Sequence[str] = ()) -> ForkServerContext | ForkContex
     if _in_worker:
         return multiprocessing.get_context("fork")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["webtext.pipeline.preload", *modules])
+    context.set_forkserver_preload([*([preload] if preload else ()), *modules])
     return context
 
 

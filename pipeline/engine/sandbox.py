@@ -10,13 +10,12 @@ import gc
 import resource
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Self
 
 from webtext.pipeline.engine.pool import child_context, end_with_parent
-from webtext.schemas.records import Reason
+from webtext.schemas.records import Loss, Reason
 
 Work = Callable[[bytes], bytes]
 
@@ -24,14 +23,6 @@ _RECYCLE = 2000  # calls after which a child is replaced, so that what libraries
 _ANSWER, _MEMORY, _ERROR = b"a", b"m", b"e"
 _MAX_ANSWER = 64 * 2**20  # bytes
 _GARBAGE = 100_000  # objects between two searches for cycles; Python's 700 take 4 % of the time of a page
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A call without an answer."""
-
-    reason: Reason
-    detail: str
 
 
 class Sandbox:
@@ -50,8 +41,8 @@ class Sandbox:
     def __exit__(self, *_: object) -> None:
         self._end()
 
-    def run(self, payloads: Sequence[bytes]) -> Iterator[bytes | Failure]:
-        """One answer or Failure for each payload, in their order."""
+    def run(self, payloads: Sequence[bytes]) -> Iterator[bytes | Loss]:
+        """One answer or Loss for each payload, in their order."""
         todo = list(payloads)
         while todo:
             child = self._ready()
@@ -69,11 +60,11 @@ class Sandbox:
                     yield from self._alone(payload)
                 break
 
-    def _alone(self, payload: bytes) -> Iterator[bytes | Failure]:
+    def _alone(self, payload: bytes) -> Iterator[bytes | Loss]:
         child = self._ready()
         child.send([payload])
         [answer] = child.answers(1)
-        if isinstance(answer, Failure):
+        if isinstance(answer, Loss):
             self._end()
         yield answer
 
@@ -108,8 +99,8 @@ class _Child:
         except OSError:
             return
 
-    def answers(self, count: int) -> Iterator[bytes | Failure]:
-        """Up to `count` answers; the first Failure is the last."""
+    def answers(self, count: int) -> Iterator[bytes | Loss]:
+        """Up to `count` answers; the first Loss is the last."""
         for _ in range(count):
             self.calls += 1
             try:
@@ -119,19 +110,19 @@ class _Child:
                 return
             kind, body = message[:1], message[1:]
             if kind == _MEMORY:
-                yield Failure(Reason.EXTRACT_MEMORY, body.decode())
+                yield Loss(Reason.EXTRACT_MEMORY, body.decode())
                 return
-            yield Failure(Reason.EXTRACT_CRASH, body.decode()) if kind == _ERROR else body
+            yield Loss(Reason.EXTRACT_CRASH, body.decode()) if kind == _ERROR else body
             if kind == _ERROR:
                 return
 
-    def _epitaph(self) -> Failure:
+    def _epitaph(self) -> Loss:
         self._process.join()
         code = self._process.exitcode or 0
         if code == -signal.SIGPROF:
-            return Failure(Reason.EXTRACT_TIMEOUT, "CPU time budget used up")
+            return Loss(Reason.EXTRACT_TIMEOUT, "CPU time budget used up")
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return Failure(Reason.EXTRACT_CRASH, f"process ended by {how}")
+        return Loss(Reason.EXTRACT_CRASH, f"process ended by {how}")
 
     def kill(self) -> None:
         self._process.kill()

@@ -1,4 +1,4 @@
-"""What a stage is: parts in, files and receipts out. No Beam here; parts.py runs a stage on an engine.
+"""What a stage is: parts in, files and receipts out. No Beam here; beam_stage.py runs a stage on an engine.
 
 A stage is complete when each of its parts has a receipt. A receipt is the last file that a part writes and lists the
 others with their sizes, so a part counts as done only if receipt and files are there. A shuffle stage differs in one
@@ -23,7 +23,8 @@ RECEIPT = ".receipt.json"
 MANIFEST = "manifest.json"
 REJECTED = "rejected.parquet"
 _DETAIL = 300  # characters kept of the detail of a rejection
-_URL = 2048  # characters kept of the URL of a rejection
+URL_KEPT = 2048
+"""Characters kept of the URL of a rejection."""
 
 
 class StageError(RuntimeError):
@@ -36,16 +37,18 @@ class Part:
 
     name: str  # the stem of its files; depends on the stage and the ordinal only
     ordinal: int
-    inputs: tuple[str, ...]  # paths
+    inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # paths, by what they hold
 
 
 @dataclass(frozen=True, slots=True)
 class Shuffle:
-    """The first half of a shuffle stage: what each source sends to each part."""
+    """How a shuffle stage runs: what each source sends to each part, and what the part makes of that."""
 
     sources: tuple[Part, ...]
     emit: Callable[[Part, frozenset[int]], list[tuple[int, bytes]]]
     """(source, ordinals of the parts that are wanted) -> (ordinal of the part, packed columns). Pure."""
+    run: Callable[[Part, "PartOutput", Sequence[bytes]], None]
+    """(part, output, packed columns that came for it, in no set order) -> files and ledger in `output`."""
     bytes: int
     """What all sources send to all parts, about."""
 
@@ -59,13 +62,16 @@ class Stage:
     settings: Mapping[str, Any]  # what of the configuration its result depends on
     inputs: Sequence[str]  # fingerprints of what it reads
     parts: tuple[Part, ...]
-    run: Callable[[Part, "PartOutput", Sequence[bytes]], None]
-    """(part, output, packed columns from the shuffle in no set order) -> files and ledger in `output`."""
+    run: Callable[[Part, "PartOutput"], None] | Shuffle
+    """(part, output) -> files and ledger in `output`."""
     unit: str  # what its ledger counts, in the plural, for people
-    shuffle: Shuffle | None = None
     expects: Mapping[str, int] = field(default_factory=dict)
     """Ledger figures known beforehand ("taken", or the name of a count): a difference is a lost record."""
     data_folder: str = ""  # of its files, if not `folder`
+    live: Callable[[float], str] | None = None
+    """Time in seconds since 1970 -> what the parts that run on this machine say of themselves, for people."""
+    tidy: Callable[["Stage"], None] | None = None
+    """Removes what parts keep for a restart, once the stage is complete."""
 
     @property
     def fingerprint(self) -> str:
@@ -73,14 +79,21 @@ class Stage:
         return digest_of([self.name, self.settings, list(self.inputs), len(self.parts)])
 
     @property
+    def shuffle(self) -> Shuffle | None:
+        """The shuffle, where it is a stage that has one."""
+        return self.run if isinstance(self.run, Shuffle) else None
+
+    @property
     def files(self) -> str:
         """The folder that its file names are relative to."""
         return self.data_folder or self.folder
 
 
-def numbered(paths: Iterable[Sequence[str]]) -> tuple[Part, ...]:
+def numbered(inputs: Iterable[Mapping[str, Sequence[str]]]) -> tuple[Part, ...]:
     """Parts 00000, 00001, ... with these inputs each."""
-    return tuple(Part(f"{n:05d}", n, tuple(inputs)) for n, inputs in enumerate(paths))
+    return tuple(
+        Part(f"{n:05d}", n, {name: tuple(paths) for name, paths in own.items()}) for n, own in enumerate(inputs)
+    )
 
 
 def paths_of(work: str, manifest: StageManifest, ending: str, *, filled: bool = False) -> list[str]:
@@ -106,10 +119,10 @@ class PartOutput:
 
     @contextmanager
     def file(self, name: str) -> Iterator[storage.HashingSink]:
-        """Publish one file of the stage; `set_rows` says how many rows it has."""
+        """Publish one file of the stage. Whoever writes a table states its `rows`."""
         with storage.publish(storage.join(self._stage.files, name)) as sink:
             yield sink
-        self._files.append(File(name, sink.size, sink.sha256, 0))
+        self._files.append(File(name, sink.size, sink.sha256, sink.rows))
 
     @contextmanager
     def table(self, ending: str, schema: pa.Schema) -> Iterator[TableWriter]:
@@ -119,28 +132,27 @@ class PartOutput:
             writer = TableWriter(sink, schema)
             yield writer
             writer.close()
-        self.set_rows(name, writer.rows)
-
-    def set_rows(self, name: str, rows: int) -> None:
-        """State the rows of a file that was published with `file`."""
-        self._files = [File(f.name, f.bytes, f.sha256, rows) if f.name == name else f for f in self._files]
+            sink.rows = writer.rows
 
     def reject(self, row: Rejected, records: int = 1) -> None:
         """Write one row of the rejected table. It stands for so many records of this stage's ledger (0: none)."""
         if self._rejected is None:
             self._rejected = self._tables.enter_context(self.table("rejected", tables.REJECTED))
-        self._rejected.add(row.stage, str(row.reason), row.key, row.url[:_URL], row.detail[:_DETAIL])
+        self._rejected.add(row.stage, str(row.reason), row.key, row.url[:URL_KEPT], row.detail[:_DETAIL])
         self._reasons[row.reason] += records
 
-    def run(self, blocks: Sequence[bytes]) -> Receipt:
-        """Run the part to its receipt.
+    def run(self, blocks: Sequence[bytes] = ()) -> Receipt:
+        """Run the part to its receipt; `blocks` is what a shuffle brought for it.
 
         Raises:
             StageError: the ledger of this part is not closed.
         """
         stage, part = self._stage, self._part
         with self._tables:
-            stage.run(part, self, blocks)
+            if isinstance(stage.run, Shuffle):
+                stage.run.run(part, self, blocks)
+            else:
+                stage.run(part, self)
         pa.default_memory_pool().release_unused()  # Arrow keeps what it freed: some 80 MiB of a worker for nothing
         rejected = {str(reason): self._reasons[reason] for reason in Reason if self._reasons[reason]}
         tally = Tally(self.taken, self.passed, self.rows, rejected, dict(sorted(self.counts.items())))
@@ -159,7 +171,7 @@ class PartOutput:
 
 def run_part(stage: Stage, part: Part) -> list[str]:
     """Run one part to its receipt, whatever came before: the result is the same each time. Returns its name."""
-    PartOutput(stage, part).run(())
+    PartOutput(stage, part).run()
     return [part.name]
 
 
@@ -227,7 +239,13 @@ def complete(stage: Stage) -> StageManifest:
         storage.clean_up(folder)
     manifest = StageManifest(stage.name, stage.fingerprint, tuple(receipts[part.name] for part in stage.parts))
     storage.publish_bytes(storage.join(stage.folder, MANIFEST), manifest.to_json())
+    _tidy(stage)
     return manifest
+
+
+def _tidy(stage: Stage) -> None:
+    if stage.tidy is not None:
+        stage.tidy(stage)
 
 
 def completed(stage: Stage) -> StageManifest | None:
@@ -241,4 +259,5 @@ def completed(stage: Stage) -> StageManifest | None:
         return None
     if manifest.fingerprint != stage.fingerprint or len(receipts_of(stage)) != len(stage.parts):
         return None
+    _tidy(stage)
     return manifest

@@ -32,6 +32,16 @@ class Found:
     bytes: int
     changed: float  # seconds since 1970-01-01 UTC, 0 where the store does not tell
 
+    def line(self) -> str:
+        """A line that changes when the file does."""
+        return f"{self.path} {self.bytes} {self.changed}"
+
+    @classmethod
+    def of_line(cls, line: str) -> "Found":
+        """The file of such a line. Raises ValueError for another text."""
+        path, size, changed = line.rsplit(" ", 2)
+        return cls(path, int(size), float(changed))
+
 
 def configure(flags: Sequence[str]) -> None:
     """Give Beam's FileSystems this process's flags (endpoints, keys). Needed once in each process for remote paths."""
@@ -139,6 +149,8 @@ class HashingSink(io.RawIOBase):
         self._hash = hashlib.sha256()
         self._discarded = False
         self.size = 0
+        self.rows = 0
+        """Of the table that these bytes are, where they are one: for the writer to state."""
 
     def writable(self) -> bool:
         """True."""

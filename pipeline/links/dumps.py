@@ -7,16 +7,16 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO
 
 import msgspec
 
 from webtext.pipeline.files.lines import TooLong, open_lines
+from webtext.pipeline.flow import POSTS
 from webtext.pipeline.identity.urls import canonicalize, link_key, unescape_ampersands
 from webtext.pipeline.links import exports
 from webtext.schemas.records import Reason, Rejected, Submission
 
-STAGE: Final = "posts"  # the stage that a rejection here belongs to
 _EXCERPT = 80  # bytes of a bad line to show
 
 _MAX_SCORE = 2**40
@@ -214,4 +214,4 @@ def _bad_line(detail: str, url: str = "") -> Rejected:
         key = link_key(canonicalize(url))
     except ValueError:
         key = b""
-    return Rejected(STAGE, Reason.BAD_LINE, key, url, detail)
+    return Rejected(POSTS, Reason.BAD_LINE, key, url, detail)

@@ -6,15 +6,14 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import Final, Self
 
+from webtext.pipeline.flow import LINKS, POSTS
 from webtext.pipeline.identity.urls import canonicalize, host_of, link_key, path_of
+from webtext.pipeline.links import wikipedia
 from webtext.pipeline.links.blocklists import DomainList, FileTypeList
-from webtext.pipeline.links.dumps import STAGE as POSTS
 from webtext.pipeline.links.dumps import Post
 from webtext.pipeline.settings import LinkSettings
-from webtext.pipeline.text import wikipedia
-from webtext.schemas.records import Link, Reason, Rejected, Submission
+from webtext.schemas.records import Link, Loss, Reason, Rejected, Submission
 
-STAGE: Final = "links"
 _REDDIT: Final = DomainList(frozenset({"reddit.com"}))
 
 
@@ -51,34 +50,33 @@ def select_post(post: Post, settings: LinkSettings, lists: Lists) -> tuple[bytes
         url, problem = canonicalize(post.url), ""
     except ValueError as error:
         url, problem = "", str(error)
-    verdict = _refusal(post, url, problem, settings, lists)
-    if verdict is None:
+    loss = _refusal(post, url, problem, settings, lists)
+    if loss is None:
         return link_key(url), url
-    reason, detail = verdict
     who = f"post {post.id}" if post.id else "line of a URL list"
-    return Rejected(POSTS, reason, link_key(url) if url else b"", url or post.url, f"{who}: {detail}")
+    return Rejected(POSTS, loss.reason, link_key(url) if url else b"", url or post.url, f"{who}: {loss.detail}")
 
 
-def _refusal(post: Post, url: str, problem: str, settings: LinkSettings, lists: Lists) -> tuple[Reason, str] | None:
+def _refusal(post: Post, url: str, problem: str, settings: LinkSettings, lists: Lists) -> Loss | None:
     """`url` is the canonical one, or "" where there is none because of `problem`."""
     if post.is_self:
-        return Reason.SELF_POST, "text on Reddit"
+        return Loss(Reason.SELF_POST, "text on Reddit")
     if _is_comments_page(post.url, url):
-        return Reason.SELF_POST, "leads to comments on Reddit"
+        return Loss(Reason.SELF_POST, "leads to comments on Reddit")
     if post.over_18 and not settings.over_18:
-        return Reason.OVER_18, "not safe for work"
+        return Loss(Reason.OVER_18, "not safe for work")
     if problem:
-        return Reason.BAD_URL, problem
+        return Loss(Reason.BAD_URL, problem)
     if post.created_utc >= end_of(settings.until):
         day = datetime.fromtimestamp(post.created_utc, UTC).date()
-        return Reason.AFTER_CUTOFF, f"posted on {day}, the last day is {settings.until}"
+        return Loss(Reason.AFTER_CUTOFF, f"posted on {day}, the last day is {settings.until}")
     if settings.blocked_domains != "none" and (place := wikipedia.address(url)):
-        return Reason.WIKIPEDIA, place
+        return Loss(Reason.WIKIPEDIA, place)
     host = host_of(url)
     if domain := lists.domains.match(host):
-        return Reason.BLOCKED_DOMAIN, f"{domain} is on the list {settings.blocked_domains}"
+        return Loss(Reason.BLOCKED_DOMAIN, f"{domain} is on the list {settings.blocked_domains}")
     if ending := lists.file_types.match(path_of(url)):
-        return Reason.BLOCKED_FILE_TYPE, f"{ending} is on the list {settings.blocked_file_types}"
+        return Loss(Reason.BLOCKED_FILE_TYPE, f"{ending} is on the list {settings.blocked_file_types}")
     return None
 
 
@@ -132,7 +130,7 @@ def merge_posts(
             continue
         who = f"post {post.id}" if post.id else "line of a URL list"
         detail = f"{who} with score {post.score}, kept with score {kept[identity][1].score}"
-        duplicates.append(Rejected(STAGE, Reason.DUPLICATE_POST, link_key(url), url, detail))
+        duplicates.append(Rejected(LINKS, Reason.DUPLICATE_POST, link_key(url), url, detail))
     ordered = sorted(kept.values(), key=lambda entry: (entry[1].created_utc, entry[1].id, entry[0]))
     url = ordered[0][0]
     scores = [post.score for _, post in ordered]
@@ -140,7 +138,7 @@ def merge_posts(
     score = sum(scores) if summed else max(scores)
     if score < settings.score:
         detail = f"{'sum' if summed else 'best'} {score} of {len(scores)} posts, needs {settings.score}"
-        return Rejected(STAGE, Reason.BELOW_SCORE, link_key(url), url, detail), duplicates
+        return Rejected(LINKS, Reason.BELOW_SCORE, link_key(url), url, detail), duplicates
     created = min((post.created_utc for _, post in ordered if post.created_utc), default=0)
     return Link(link_key(url), url, score, created, tuple(post for _, post in ordered)), duplicates
 

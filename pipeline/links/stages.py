@@ -1,38 +1,51 @@
 """The stages `posts` and `links`: Reddit dumps and URL lists to posts, the posts of one URL to a link.
 
-What the first stage hands to the second is a file of rounds for each input, see rounds.py.
+What the first stage hands to the second is a file of rounds for each input, see engine/exchange.py.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
 from itertools import groupby
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 
 from webtext.pipeline.engine import exchange
-from webtext.pipeline.engine.rounds import open_rounds
-from webtext.pipeline.engine.stage import Part, PartOutput
+from webtext.pipeline.engine.stage import Part, PartOutput, Stage, numbered, paths_of
 from webtext.pipeline.files import storage
 from webtext.pipeline.files.lines import TruncatedInputError
-from webtext.pipeline.links.dumps import STAGE, Post, read_posts
+from webtext.pipeline.flow import LINKS, POSTS, POSTS_FILE
+from webtext.pipeline.links.dumps import Post, read_posts
 from webtext.pipeline.links.health import Histogram
 from webtext.pipeline.links.rules import Lists, merge_posts, select_post
 from webtext.pipeline.settings import LinkSettings
 from webtext.schemas import tables
+from webtext.schemas.manifest import StageManifest
 from webtext.schemas.records import Reason, Rejected, Submission
 
 
-def select(settings: LinkSettings, parts: int, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
+def posts_stage(settings: LinkSettings, parts: int, submissions: Sequence[storage.Found], work: str) -> Stage:
+    """Each dump, line by line: the posts that may make a link, sorted into hash ranges of their URLs."""
+    return Stage(
+        name=POSTS,
+        folder=storage.join(work, POSTS),
+        settings={**asdict(settings), "parts": parts},
+        inputs=[found.line() for found in submissions],
+        parts=numbered({"submissions": [found.path]} for found in submissions),
+        run=partial(run_posts, settings, parts),
+        unit="lines",
+    )
+
+
+def run_posts(settings: LinkSettings, parts: int, part: Part, output: PartOutput) -> None:
     """Stage `posts`: the posts of one file that may make a link. Inputs: the dump or list."""
-    del blocks
     lists = Lists.load(settings)
-    path = part.inputs[0]
-    name = f"{part.name}.posts.arrow"
+    [path] = part.inputs["submissions"]
     months = Histogram()
     with (
         storage.open_binary(path) as stream,
-        output.file(name) as sink,
-        open_rounds(sink, tables.POSTS, parts) as rows,
+        exchange.publish_rows(output, part.name + POSTS_FILE, tables.POSTS, parts) as rows,
     ):
         for post in _records(stream, path, settings, output):
             chosen = select_post(post, settings, lists)
@@ -44,7 +57,6 @@ def select(settings: LinkSettings, parts: int, part: Part, output: PartOutput, b
             months.add(post.created_utc, post.score, post.retrieved_utc)
             output.passed += 1
     output.rows = output.passed
-    output.set_rows(name, output.passed)
     with output.table("months", tables.MONTHS) as table:
         for row in months.rows():
             table.add(*row)
@@ -62,13 +74,26 @@ def _records(stream: BinaryIO, path: str, settings: LinkSettings, output: PartOu
     except TruncatedInputError as error:
         output.taken += 1  # the line that was cut
         output.counts["truncated_inputs"] += 1
-        output.reject(Rejected(STAGE, Reason.BAD_LINE, b"", "", str(error)))
+        output.reject(Rejected(POSTS, Reason.BAD_LINE, b"", "", str(error)))
 
 
-def merge(settings: LinkSettings, parts: int, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
+def links_stage(settings: LinkSettings, parts: int, posts: StageManifest, work: str) -> Stage:
+    """Each hash range of URLs: the posts of one URL merge, and their score decides."""
+    return Stage(
+        name=LINKS,
+        folder=storage.join(work, LINKS),
+        settings={**asdict(settings), "parts": parts},
+        inputs=[posts.digest()],
+        parts=numbered([{"posts": paths_of(work, posts, POSTS_FILE)}] * parts),
+        run=partial(run_links, settings, parts),
+        unit="posts",
+        expects={"taken": posts.tally.rows},
+    )
+
+
+def run_links(settings: LinkSettings, parts: int, part: Part, output: PartOutput) -> None:
     """Stage `links`: all posts of one hash range to its links, in order of the keys. Inputs: the files of posts."""
-    del blocks
-    posts = exchange.read_table(part.inputs, part.ordinal, parts, tables.POSTS).sort_by("key")
+    posts = exchange.read_table(part.inputs["posts"], part.ordinal, parts, tables.POSTS).sort_by("key")
     output.taken = posts.num_rows
     with output.table("links", tables.LINKS) as table:
         for _, group in groupby(_rows(posts), key=lambda row: row[0]):

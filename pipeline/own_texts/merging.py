@@ -5,22 +5,27 @@ key that comes a million times costs no memory.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from webtext.pipeline.documents import stage as documents
+from webtext.pipeline.documents.rows import settle
 from webtext.pipeline.engine import exchange, packed
-from webtext.pipeline.engine.stage import Part, PartOutput
-from webtext.pipeline.own_texts.sorting import Plan
+from webtext.pipeline.engine.stage import Part, PartOutput, Stage, numbered, paths_of
+from webtext.pipeline.files import storage
+from webtext.pipeline.flow import DOCUMENTS
+from webtext.pipeline.own_texts.sorting import ENDING, TextsPlan
 from webtext.pipeline.settings import ExtractSettings
-from webtext.pipeline.text.document import Dropped, Extracted
+from webtext.pipeline.text.document import Document
 from webtext.pipeline.text.judge import judge
 from webtext.schemas import tables
-from webtext.schemas.records import Page, Reason, Rejected
+from webtext.schemas.manifest import StageManifest
+from webtext.schemas.records import Loss, Reason, Rejected, Source
 
 _RANKS: Final = ("key", "score", "created_utc", "length", "digest")
 _TAKEN: Final = ("key", "url", "score", "created_utc", "title", "text")
@@ -28,30 +33,43 @@ _TAKEN: Final = ("key", "url", "score", "created_utc", "title", "text")
 Rows = npt.NDArray[np.int64]
 
 
-def run(settings: ExtractSettings, plan: Plan, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
+def text_documents_stage(settings: ExtractSettings, plan: TextsPlan, texts: StageManifest, work: str) -> Stage:
+    """Each hash range: one text of each URL or id, its language, tokens, signature."""
+    return Stage(
+        name=DOCUMENTS,
+        folder=storage.join(work, DOCUMENTS),
+        settings=asdict(settings),
+        inputs=[texts.digest()],
+        parts=numbered([{"texts": paths_of(work, texts, ENDING)}] * plan.parts),
+        run=partial(run_text_documents, settings, plan),
+        unit="texts",
+        expects={"taken": texts.tally.rows},
+    )
+
+
+def run_text_documents(settings: ExtractSettings, plan: TextsPlan, part: Part, output: PartOutput) -> None:
     """Stage `documents`: the texts of one part, in order of their keys. Inputs: the files of the stage `texts`.
 
     Of texts with one key the first by (highest score, longest, earliest date, hash) stays; the others are DUPLICATE_ID.
     No sandbox: every step is linear in a text of bounded length.
     """
-    del blocks
     with output.table("documents", tables.DOCUMENTS) as table:
         for number in range(part.ordinal * plan.share, (part.ordinal + 1) * plan.share):
-            for row in _merged(part.inputs, number, plan.ranges, output):
+            for row in _merged(part.inputs["texts"], number, plan.ranges, output):
                 created = row["created_utc"]
-                page = Page(row["key"], row["url"], row["score"], created, archive="", offset=0, captured_utc=0)
+                source = Source(row["key"], row["url"], row["score"], created, captured_utc=0)
                 date = datetime.fromtimestamp(created, UTC).date().isoformat() if created else ""
-                documents.settle(table, output, settings, page, _judged(row["text"], row["title"], date, settings))
+                settle(table, output, settings, source, _judged(row["text"], row["title"], date, settings))
     output.rows = output.passed
 
 
-def _judged(text: str, title: str, date: str, settings: ExtractSettings) -> Extracted | Dropped:
+def _judged(text: str, title: str, date: str, settings: ExtractSettings) -> Document | Loss:
     try:
         return judge(text, settings, title, date)
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # of the tokenizer, in Rust; it is no Exception
             raise
-        return Dropped(Reason.EXTRACT_CRASH, f"tokenizer: {error}")
+        return Loss(Reason.EXTRACT_CRASH, f"tokenizer: {error}")
 
 
 def _merged(paths: Sequence[str], number: int, ranges: int, output: PartOutput) -> Iterator[dict[str, Any]]:
@@ -73,7 +91,7 @@ def _merged(paths: Sequence[str], number: int, ranges: int, output: PartOutput) 
             at, winner = start + row, kept_row[start + row]
             detail = ", kept with ".join(f"{length[entry]} characters, score {score[entry]}" for entry in (at, winner))
             key, url = (batch.column(name)[row].as_py() for name in ("key", "url"))
-            output.reject(Rejected(documents.STAGE, Reason.DUPLICATE_ID, key, url, detail))
+            output.reject(Rejected(DOCUMENTS, Reason.DUPLICATE_ID, key, url, detail))
         start += batch.num_rows
     ends = np.cumsum([batch.num_rows for batch in held])
     place = np.cumsum(kept) - 1  # of each row that stays among those that do

@@ -14,12 +14,11 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from webtext.pipeline.files.lines import MAX_LINE
+from webtext.pipeline.flow import TEXTS
 from webtext.pipeline.identity import names, urls
 from webtext.pipeline.own_texts.settings import TextFields
 from webtext.pipeline.text.clean import clean
 from webtext.schemas.records import Reason, Rejected
-
-STAGE: Final = "texts"
 
 _MAX_SCORE = 2**40
 _MAX_TIME = 253_402_300_799  # end of the year 9999
@@ -169,5 +168,5 @@ def refuse(detail: str, about: About | None = None) -> Rejected:
         with suppress(ValueError):
             name = name_of("", about.url, about.id)
     if name in ("", _NO_TEXT):
-        return Rejected(STAGE, Reason.BAD_LINE, b"", "", detail)
-    return Rejected(STAGE, Reason.BAD_LINE, names.key_of(name), name, detail)
+        return Rejected(TEXTS, Reason.BAD_LINE, b"", "", detail)
+    return Rejected(TEXTS, Reason.BAD_LINE, names.key_of(name), name, detail)

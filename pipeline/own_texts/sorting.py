@@ -1,23 +1,25 @@
-"""Stage `texts`: documents that are text already, sorted for stage `documents` (see text_documents.py).
+"""Stage `texts`: documents that are text already, sorted for stage `documents` (see merging.py).
 
-What it writes are files of rounds, see rounds.py, in ranges of keys that are small enough to be held: a part of the
-documents is some ranges in a row.
+What it writes are files of rounds, see engine/exchange.py, in ranges of keys that are small enough to be held: a part
+of the documents is some ranges in a row.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Final
 
-import pyarrow as pa
-
-from webtext.pipeline.engine.rounds import open_rounds
-from webtext.pipeline.engine.stage import Part, PartOutput
+from webtext.pipeline.engine import exchange
+from webtext.pipeline.engine.stage import Part, PartOutput, Stage, numbered
 from webtext.pipeline.files import storage
+from webtext.pipeline.flow import TEXTS
 from webtext.pipeline.own_texts.readers import UNCOMPRESSED, read_texts
-from webtext.pipeline.own_texts.record import STAGE, DamagedFileError, Text
+from webtext.pipeline.own_texts.record import DamagedFileError, Text
 from webtext.pipeline.own_texts.settings import TextFields
 from webtext.schemas import tables
 from webtext.schemas.records import Reason, Rejected
+
+ENDING: Final = ".texts.arrow"
 
 _RANGE_BYTES: Final = 128 * 2**20  # of text that a part holds at a time, about
 _MAX_RANGES: Final = 2**20
@@ -25,23 +27,9 @@ _COMPRESSION: Final = 6  # of what does not look like plain text: a guess that o
 _GROUP_BYTES: Final = 64 * 2**20  # of input files that are read as one part
 _GROUP_FILES: Final = 1000
 
-TEXTS: Final = pa.schema(
-    [
-        pa.field("key", tables.KEY, nullable=False),
-        pa.field("url", pa.string(), nullable=False),  # canonical, or a name as in names.py
-        pa.field("score", pa.int64(), nullable=False),
-        pa.field("created_utc", pa.int64(), nullable=False),
-        pa.field("title", pa.string(), nullable=False),
-        pa.field("length", pa.int64(), nullable=False),  # of the text, in characters
-        pa.field("digest", tables.KEY, nullable=False),  # decides between what is equal in all that counts
-        pa.field("text", pa.string(), nullable=False),
-    ],
-)
-"""What a file of the stage `texts` holds, as rounds.py lays it out."""
-
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TextsPlan:
     """What the stage depends on, beside the files."""
 
     fields: TextFields
@@ -74,12 +62,23 @@ def share(files: Sequence[storage.Found], parts: int) -> int:
     return max(1, min(_MAX_RANGES // parts, -(-total // (parts * _RANGE_BYTES))))
 
 
-def read(plan: Plan, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
+def texts_stage(plan: TextsPlan, files: Sequence[storage.Found], work: str) -> Stage:
+    """Texts that a person has, sorted into hash ranges of their URLs or ids."""
+    return Stage(
+        name=TEXTS,
+        folder=storage.join(work, TEXTS),
+        settings=asdict(plan),
+        inputs=[found.line() for found in files],
+        parts=numbered({"files": group} for group in groups(files)),
+        run=partial(run_texts, plan),
+        unit="records",
+    )
+
+
+def run_texts(plan: TextsPlan, part: Part, output: PartOutput) -> None:
     """Stage `texts`: the records of some files, sorted into ranges of keys. Inputs: the files."""
-    del blocks
-    name = f"{part.name}.texts.arrow"
-    with output.file(name) as sink, open_rounds(sink, TEXTS, plan.ranges) as rows:
-        for path in part.inputs:
+    with exchange.publish_rows(output, part.name + ENDING, tables.SORTED_TEXTS, plan.ranges) as rows:
+        for path in part.inputs["files"]:
             for text in _records(path, plan, output):
                 rows.add(
                     *(text.key, text.name, text.score, text.created_utc, text.title),
@@ -87,10 +86,9 @@ def read(plan: Plan, part: Part, output: PartOutput, blocks: Sequence[bytes]) ->
                 )
                 output.passed += 1
     output.rows = output.passed
-    output.set_rows(name, output.passed)
 
 
-def _records(path: str, plan: Plan, output: PartOutput) -> Iterator[Text]:
+def _records(path: str, plan: TextsPlan, output: PartOutput) -> Iterator[Text]:
     """The texts of a file; what is none is rejected."""
     try:
         for found in read_texts(path, path.removeprefix(plan.base), plan.fields):
@@ -103,4 +101,4 @@ def _records(path: str, plan: Plan, output: PartOutput) -> Iterator[Text]:
     except DamagedFileError as error:
         output.taken += error.records
         output.counts["truncated_inputs"] += 1
-        output.reject(Rejected(STAGE, Reason.BAD_LINE, b"", "", str(error)), records=error.records)
+        output.reject(Rejected(TEXTS, Reason.BAD_LINE, b"", "", str(error)), records=error.records)

@@ -5,19 +5,19 @@ and links together by link key in a packed shuffle: only hashes, dates and offse
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
 from webtext.pipeline.archives import warc
 from webtext.pipeline.engine import packed
-from webtext.pipeline.engine.stage import Part, PartOutput
+from webtext.pipeline.engine.stage import Part, PartOutput, Shuffle, Stage, numbered, paths_of
 from webtext.pipeline.files import storage, tabular
+from webtext.pipeline.flow import ARCHIVE, CAPTURES, CAPTURES_TABLE, LINKS_TABLE, PAGES
 from webtext.pipeline.identity import urls
 from webtext.schemas import tables
+from webtext.schemas.manifest import StageManifest
 from webtext.schemas.records import Link, Page, Reason, Rejected
-
-STAGE = "pages"
-CAPTURES = "captures"
 
 # A capture's verdict as a number, best first: among captures that can't be used, the nearest explains why. What is
 # read from archives has the first four, what was asked of the live web may have any.
@@ -35,13 +35,24 @@ _CAPTURE = np.dtype(
         ("offset", "<i8"),
     ]
 )
-RECORD_BYTES = _CAPTURE.itemsize
 
 
-def index_archive(max_page_bytes: int, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
+def captures_stage(max_page_bytes: int, archives: Sequence[storage.Found], work: str) -> Stage:
+    """Each web archive: an index of its responses."""
+    return Stage(
+        name=CAPTURES,
+        folder=storage.join(work, CAPTURES),
+        settings={"max_page_bytes": max_page_bytes},
+        inputs=[found.line() for found in archives],
+        parts=numbered({"archive": [found.path]} for found in archives),
+        run=partial(run_captures, max_page_bytes),
+        unit="records",
+    )
+
+
+def run_captures(max_page_bytes: int, part: Part, output: PartOutput) -> None:
     """Stage `captures`: one archive to one table of its responses, in file order. Inputs: the archive."""
-    del blocks
-    path = part.inputs[0]
+    [path] = part.inputs["archive"]
     with storage.open_binary(path) as stream, output.table("captures", tables.CAPTURES) as table:
         for found in warc.index_archive(stream, path, max_page_bytes):
             output.taken += 1
@@ -71,10 +82,45 @@ def _row(capture: warc.Capture) -> tuple[object, ...] | Rejected:
     )
 
 
-def emit(parts: int, source: Part, wanted: frozenset[int]) -> list[tuple[int, bytes]]:
-    """One capture table, packed for each part of `pages`. Inputs: the table, the archive."""
-    columns = ["key", "captured_utc", "status", "verdict", "digest", "offset"]
-    table = tabular.read_columns(source.inputs[0], columns)
+def pages_stage(
+    parts: int, links: StageManifest, sources: Sequence[StageManifest], archives: Sequence[storage.Found], work: str
+) -> Stage:
+    """Links meet captures by link key; the capture nearest to the first post becomes the page.
+
+    Args:
+        parts: of the links.
+        links: the manifest of stage `links`.
+        sources: the manifests of the stages that write captures, `fetch`, `captures` and `commoncrawl`, in this order.
+        archives: what stage `captures` has read; the others write archives of their own.
+        work: the folder of the build.
+    """
+    tables_of, archives_of = [], []
+    for source in sources:
+        tables_of += paths_of(work, source, CAPTURES_TABLE)
+        given = source.stage == CAPTURES
+        archives_of += [found.path for found in archives] if given else paths_of(work, source, ARCHIVE)
+    captures = sum(source.tally.rows for source in sources)
+    return Stage(
+        name=PAGES,
+        folder=storage.join(work, PAGES),
+        settings={},
+        inputs=[links.digest(), *(source.digest() for source in sources)],
+        parts=numbered({"links": [path]} for path in paths_of(work, links, LINKS_TABLE)),
+        run=Shuffle(
+            sources=numbered({"captures": [path]} for path in tables_of),
+            emit=partial(emit_pages, parts),
+            bytes=captures * _CAPTURE.itemsize,
+            run=partial(run_pages, archives_of),
+        ),
+        unit="links",
+        expects={"taken": links.tally.rows, "captures": captures},
+    )
+
+
+def emit_pages(parts: int, source: Part, wanted: frozenset[int]) -> list[tuple[int, bytes]]:
+    """One capture table, packed for each part of `pages`. Inputs: the table."""
+    [path] = source.inputs["captures"]
+    table = tabular.read_columns(path, ["key", "captured_utc", "status", "verdict", "digest", "offset"])
     if not table.num_rows:
         return []
     records = np.empty(table.num_rows, _CAPTURE)
@@ -88,13 +134,14 @@ def emit(parts: int, source: Part, wanted: frozenset[int]) -> list[tuple[int, by
     return packed.scatter(records, packed.part_of(records["hi"], parts), wanted)
 
 
-def choose(archives: Sequence[str], part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
+def run_pages(archives: Sequence[str], part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
     """Stage `pages`: the links of one part with their captures. Inputs: the links table."""
     captures = packed.gather(blocks, _CAPTURE)
     output.counts["captures"] = len(captures)
     linked = 0
+    [path] = part.inputs["links"]
     with output.table("pages", tables.PAGES) as table:
-        for link in _links(part.inputs[0]):
+        for link in _links(path):
             output.taken += 1
             mine = captures_of(captures, link.key)
             linked += len(mine)
@@ -132,7 +179,7 @@ def choose_capture(captures: packed.Packed, archives: Sequence[str], link: Link)
     the reason. A link from a plain URL list has no post time (0), so its earliest capture is chosen.
     """
     if not len(captures):
-        return Rejected(STAGE, Reason.NO_PAGE, link.key, link.url, "no capture in the archives")
+        return Rejected(PAGES, Reason.NO_PAGE, link.key, link.url, "no capture in the archives")
     order = np.lexsort(
         (
             captures["verdict"],
@@ -150,6 +197,6 @@ def choose_capture(captures: packed.Packed, archives: Sequence[str], link: Link)
         others = f", the nearest of {len(captures)} captures" if len(captures) > 1 else ""
         answer = f"status {best['status']}" if best["status"] else "no answer"
         detail = f"{answer}{others}"
-        return Rejected(STAGE, reason, link.key, link.url, detail)
+        return Rejected(PAGES, reason, link.key, link.url, detail)
     archive, offset, captured = archives[best["archive"]], int(best["offset"]), int(best["captured"])
-    return Page(link.key, link.url, link.score, link.created_utc, archive, offset, captured)
+    return Page(link.key, link.url, link.score, link.created_utc, captured, archive, offset)

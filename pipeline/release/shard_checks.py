@@ -12,7 +12,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from webtext.pipeline.dedup.decisions import split_of
 from webtext.pipeline.files import storage, tabular
 from webtext.pipeline.identity import names
 from webtext.pipeline.settings import ShardSettings
@@ -160,7 +159,7 @@ def _check_splits(rows: _Rows, chunk: pa.RecordBatch, split: str, settings: Shar
         start,
     )
     if settings is not None:
-        wrong = np.array([split_of(cluster, settings) != split for cluster in clusters], np.bool_)
+        wrong = np.array([settings.split_of(cluster) != split for cluster in clusters], np.bool_)
         rows.check(
             "hash", wrong, lambda row: f"has cluster {clusters[row].hex()}, which belongs in another split", start
         )

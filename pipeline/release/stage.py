@@ -13,64 +13,99 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from webtext.pipeline.engine.stage import Part, PartOutput
-from webtext.pipeline.files import tabular
+from webtext.pipeline.engine.stage import Part, PartOutput, Stage, paths_of
+from webtext.pipeline.files import storage, tabular
+from webtext.pipeline.flow import CORPUS, DECISIONS_TABLE, DOCUMENTS_TABLE, SHARDS
 from webtext.pipeline.settings import ShardSettings
 from webtext.schemas import tables, vocabulary
+from webtext.schemas.manifest import Receipt, StageManifest
+from webtext.schemas.records import TokenShard
 
-STAGE = "shards"
 TOKENS = ".arrow"  # endings of the two files of a shard
 TEXT = ".parquet"
 _WRITING = {**tabular.WRITING, "compression_level": 3}  # the text is kept and sent around
 _MAX_TOKENS = 2**31 - 1  # of one shard: Arrow's list offsets have 32 bits
 
 
+def shards_stage(
+    settings: ShardSettings, parts: int, documents: StageManifest, decisions: StageManifest, work: str
+) -> Stage:
+    """The kept documents as Arrow token shards and as text.
+
+    Args:
+        settings: how large a shard is.
+        parts: of the documents.
+        documents: the manifest of the stage with the text that the corpus has.
+        decisions: the manifest of the stage that decided on each of them.
+        work: the folder of the build.
+    """
+    counts = {f"{split}_{unit}": 0 for split in ("train", "val") for unit in ("documents", "tokens")}
+    counts |= {name: count for name, count in decisions.tally.counts.items() if name in counts}
+    splits = [plan(split, counts[f"{split}_tokens"], parts, settings) for split in ("train", "val")]
+    texts, decided = paths_of(work, documents, DOCUMENTS_TABLE), paths_of(work, decisions, DECISIONS_TABLE)
+    return Stage(
+        name=SHARDS,
+        folder=storage.join(work, SHARDS),
+        settings={},
+        inputs=[decisions.digest()],
+        parts=shard_parts(splits, texts, decided),
+        run=run_shards,
+        unit="documents",
+        expects={"taken": decisions.tally.rows, **counts},
+        data_folder=storage.join(work, CORPUS),
+    )
+
+
+def token_shard(receipt: Receipt) -> TokenShard:
+    """What a shard's receipt says of it, as the corpus manifest lists it."""
+    [file] = (file for file in receipt.files if file.name.endswith(TOKENS))
+    split = receipt.part.split("-")[0]
+    tokens = receipt.tally.counts[f"{split}_tokens"]
+    return TokenShard(file.name, split, file.rows, tokens, file.bytes, file.sha256)
+
+
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Split:
     """How many shards a split has."""
 
-    split: str
+    name: str  # train or val
     shards: int
 
 
-def plan(split: str, tokens: int, parts: int, settings: ShardSettings) -> Plan:
+def plan(name: str, tokens: int, parts: int, settings: ShardSettings) -> Split:
     """As many shards as come nearest to the wanted size, at least one, at most one per documents part."""
-    return Plan(split, min(max(1, math.ceil(tokens / settings.tokens)), parts))
+    return Split(name, min(max(1, math.ceil(tokens / settings.tokens)), parts))
 
 
-def shard_parts(plans: Sequence[Plan], documents: Sequence[str], decisions: Sequence[str]) -> tuple[Part, ...]:
+def shard_parts(splits: Sequence[Split], documents: Sequence[str], decisions: Sequence[str]) -> tuple[Part, ...]:
     """One part per shard, named as its file: train-00000, ..., val-00000, ..."""
     made: list[Part] = []
-    for entry in plans:
-        for number in range(entry.shards):
-            start, end = (len(documents) * n // entry.shards for n in (number, number + 1))
-            inputs = (*documents[start:end], *decisions[start:end])
-            made.append(Part(f"{entry.split}-{number:05d}", len(made), inputs))
+    for split in splits:
+        for number in range(split.shards):
+            start, end = (len(documents) * n // split.shards for n in (number, number + 1))
+            inputs = {"documents": tuple(documents[start:end]), "decisions": tuple(decisions[start:end])}
+            made.append(Part(f"{split.name}-{number:05d}", len(made), inputs))
     return tuple(made)
 
 
-def run(part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
+def run_shards(part: Part, output: PartOutput) -> None:
     """Stage `shards`: one token shard and its text table."""
-    del blocks
     split = part.name.split("-")[0]
-    half = len(part.inputs) // 2
     chunks: list[pa.Table] = []
-    text_name = f"text/{part.name}{TEXT}"
-    with output.file(text_name) as sink, pq.ParquetWriter(sink, tables.TEXT, **_WRITING) as texts:
-        for documents, decisions in zip(part.inputs[:half], part.inputs[half:], strict=True):
+    with output.file(f"text/{part.name}{TEXT}") as sink, pq.ParquetWriter(sink, tables.TEXT, **_WRITING) as texts:
+        for documents, decisions in zip(part.inputs["documents"], part.inputs["decisions"], strict=True):
             for table in _kept(documents, decisions, split):
                 texts.write_table(_text(table))
                 chunks.append(table.select(["tokens", "key", "url"]))
             pa.default_memory_pool().release_unused()  # else what all parts leave behind adds up in the val shard
+        sink.rows = sum(chunk.num_rows for chunk in chunks)
     batch = token_batch(chunks)
     output.taken = output.passed = output.rows = batch.num_rows
     output.counts[f"{split}_documents"] = batch.num_rows
     output.counts[f"{split}_tokens"] = len(batch.column("tokens").values)
-    output.set_rows(text_name, batch.num_rows)
-    name = f"{part.name}{TOKENS}"
-    with output.file(name) as sink, pa.ipc.new_file(sink, tables.TOKENS) as writer:
+    with output.file(f"{part.name}{TOKENS}") as sink, pa.ipc.new_file(sink, tables.TOKENS) as writer:
         writer.write_batch(batch)
-    output.set_rows(name, batch.num_rows)
+        sink.rows = batch.num_rows
 
 
 def _kept(documents: str, decisions: str, split: str) -> Iterator[pa.Table]:

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from webtext.pipeline.corpus import flow
-from webtext.pipeline.dedup.decisions import split_of
+from webtext.pipeline import flow
 from webtext.pipeline.engine import packed
 from webtext.pipeline.files import storage
 from webtext.pipeline.release import shard_checks
@@ -118,7 +117,7 @@ def ledger(manifest: CorpusManifest) -> Iterator[str]:
     """Where the books do not balance: inside a stage, between two stages, or between stages and shards."""
     stages = manifest.stages
     dedup = manifest.config.get("dedup")
-    expected = flow("texts" in stages, dedup.get("paragraphs") if isinstance(dedup, dict) else None)
+    expected = flow.passed(flow.TEXTS in stages, dedup.get("paragraphs") if isinstance(dedup, dict) else None)
     if tuple(stages) != expected:
         yield f"{CORPUS_MANIFEST}: stages are {', '.join(stages) or 'none'}, expected {', '.join(expected)}"
     for name, tally in stages.items():
@@ -129,7 +128,7 @@ def ledger(manifest: CorpusManifest) -> Iterator[str]:
                 f"is {tally.passed + rejected}"
             )
         # Posts merge to links, so that stage alone may have fewer rows than records that passed.
-        if tally.rows > tally.passed or (tally.rows < tally.passed and name != "links"):
+        if tally.rows > tally.passed or (tally.rows < tally.passed and name != flow.LINKS):
             yield f"{CORPUS_MANIFEST}: stage {name} has {tally.rows} rows, but {tally.passed} records passed"
     for before, after in pairwise(expected):
         if before in stages and after in stages and stages[before].rows != stages[after].taken:
@@ -141,7 +140,7 @@ def ledger(manifest: CorpusManifest) -> Iterator[str]:
         mine = [shard for shard in manifest.shards if shard.split == split]
         totals = {"documents": sum(s.documents for s in mine), "tokens": sum(s.tokens for s in mine)}
         for unit, total in totals.items():
-            for name in ("clusters", "shards"):
+            for name in (flow.DECISIONS, flow.SHARDS):
                 counted = stages[name].counts.get(f"{split}_{unit}", 0) if name in stages else total
                 if counted != total:
                     yield (
@@ -149,9 +148,9 @@ def ledger(manifest: CorpusManifest) -> Iterator[str]:
                         f"but the {split} shards are listed with {total}"
                     )
     documents = sum(shard.documents for shard in manifest.shards)
-    if "shards" in stages and stages["shards"].rows != documents:
+    if flow.SHARDS in stages and stages[flow.SHARDS].rows != documents:
         yield (
-            f"{CORPUS_MANIFEST}: stage shards has {stages['shards'].rows} rows, "
+            f"{CORPUS_MANIFEST}: stage {flow.SHARDS} has {stages[flow.SHARDS].rows} rows, "
             f"but the shards are listed with {documents} documents"
         )
 
@@ -205,7 +204,7 @@ def _shard_settings(config: Mapping[str, Any]) -> tuple[ShardSettings | None, st
     """What chose the split, from the manifest's config, and what is wrong with it ("" for nothing)."""
     try:
         settings = ShardSettings(**config["shards"])
-        split_of(bytes(16), settings)
+        settings.split_of(bytes(16))
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         return None, f"config has no usable shards.seed and shards.val_fraction: {error!r}"
     return settings, ""

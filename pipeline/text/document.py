@@ -1,12 +1,10 @@
-"""What extraction says of one page: a document, or the first reason against it."""
+"""What a text becomes: the document that its page, or whatever it is from, yields."""
 
 import msgspec
 
-from webtext.schemas.records import Reason
 
-
-class Extracted(msgspec.Struct, tag=True):
-    """What a page yields."""
+class Document(msgspec.Struct, array_like=True):
+    """A text that was judged, and all that is said of it."""
 
     title: str
     published: str  # ISO 8601 date; "" where the page does not say
@@ -19,9 +17,6 @@ class Extracted(msgspec.Struct, tag=True):
     masked_emails: int = 0
     masked_addresses: int = 0
 
-
-class Dropped(msgspec.Struct, tag=True):
-    """Why a page yields nothing."""
-
-    reason: Reason
-    detail: str
+    def __repr__(self) -> str:
+        size = f"{len(self.tokens) // 2:,} tokens, English {self.language_probability:.2f}"
+        return f"Document({self.title!r}, {size}, {self.text[:60]!r})"

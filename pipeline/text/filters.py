@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 from webtext.pipeline.text import c4, fineweb, gopher
-from webtext.pipeline.text.document import Dropped
-from webtext.schemas.records import Reason
+from webtext.schemas.records import Loss, Reason
 
 
-def apply(text: str, families: Sequence[str]) -> str | Dropped:
+def apply(text: str, families: Sequence[str]) -> str | Loss:
     """What the families leave of a text, or the first rule against it.
 
     They apply in the order given. It matters, because C4 removes lines: after it, the others see fewer.
@@ -28,11 +27,11 @@ def apply(text: str, families: Sequence[str]) -> str | Dropped:
             case _:
                 raise ValueError(f"unknown filter {family!r}")
         if broken:
-            return Dropped(reason, broken)
+            return Loss(reason, broken)
     return text
 
 
-def rule_of(dropped: Dropped) -> str | None:
+def rule_of(dropped: Loss) -> str | None:
     """The rule that refused a text, as "gopher.word_count"; None where no filter did."""
     family = _FAMILIES.get(dropped.reason)
     return f"{family}.{dropped.detail.partition(':')[0]}" if family else None

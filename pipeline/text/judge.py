@@ -2,14 +2,14 @@
 
 from webtext.pipeline.settings import ExtractSettings
 from webtext.pipeline.text import filters, language, masking, minhash
-from webtext.pipeline.text.document import Dropped, Extracted
+from webtext.pipeline.text.document import Document
 from webtext.schemas import vocabulary
-from webtext.schemas.records import Reason
+from webtext.schemas.records import Loss, Reason
 
 
 def judge(
     text: str, settings: ExtractSettings, title: str = "", published: str = "", html_lang: str = ""
-) -> Extracted | Dropped:
+) -> Document | Loss:
     """The document that a text makes, or the first reason against it.
 
     Args:
@@ -21,15 +21,15 @@ def judge(
     """
     code, best, english = language.identify(text)
     if english < settings.language_probability:
-        return Dropped(Reason.NOT_ENGLISH, f"{code} {best:.2f}, en {english:.2f}")
+        return Loss(Reason.NOT_ENGLISH, f"{code} {best:.2f}, en {english:.2f}")
     filtered = filters.apply(text, settings.filter_families)
-    if isinstance(filtered, Dropped):
+    if isinstance(filtered, Loss):
         return filtered
     text, emails, addresses = masking.mask(filtered) if settings.mask else (filtered, 0, 0)
     ids = vocabulary.load().encode_to_numpy(text, disallowed_special=())
     if len(ids) < settings.min_tokens:
-        return Dropped(Reason.TOO_SHORT, f"{len(ids)} tokens, at least {settings.min_tokens} are wanted")
-    return Extracted(
+        return Loss(Reason.TOO_SHORT, f"{len(ids)} tokens, at least {settings.min_tokens} are wanted")
+    return Document(
         title=title,
         published=published,
         html_lang=html_lang,

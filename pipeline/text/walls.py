@@ -16,8 +16,7 @@ from html import unescape
 from importlib import resources
 from typing import Final, NamedTuple
 
-from webtext.pipeline.text.document import Dropped
-from webtext.schemas.records import Reason
+from webtext.schemas.records import Loss, Reason
 
 ONE_SIGN: Final = 40
 """Words of a text that one sign is enough for."""
@@ -66,7 +65,7 @@ def _signs() -> dict[Reason, _Signs]:
     }
 
 
-def soft_failure(title: str, text: str, html: str) -> Dropped | None:
+def soft_failure(title: str, text: str, html: str) -> Loss | None:
     """Why this is not the page that was asked for, or None.
 
     Long texts cost nothing; others are searched once for each sign. Linear.
@@ -95,7 +94,7 @@ def soft_failure(title: str, text: str, html: str) -> Dropped | None:
             best, verdict = seen, reason
     if verdict is None or words > TWO_SIGNS or (words > ONE_SIGN and len(best) < 2):
         return None
-    return Dropped(verdict, f"{', '.join(best)}; {words} words")
+    return Loss(verdict, f"{', '.join(best)}; {words} words")
 
 
 def gone(html: str) -> str:

@@ -34,10 +34,10 @@ def test_a_stage_is_submitted_and_waited_for(service, tmp_path, make, capsys):
 def test_a_failed_job_tells_the_error_of_the_part_and_the_same_command_continues(service, tmp_path):
     trap = str(tmp_path / "trap")
 
-    def fail_once(part, output, blocks):
+    def fail_once(part, output):
         if part.ordinal == 1 and Path(trap).exists():
             raise OSError("part one can't be read")
-        toy_stages.keep_even("", part, output, blocks)
+        toy_stages.keep_even("", part, output)
 
     Path(trap).touch()
     stage = toy_stages.even_stage(tmp_path / "work", run=fail_once)
@@ -52,10 +52,10 @@ def test_a_failed_job_tells_the_error_of_the_part_and_the_same_command_continues
 def test_a_cancelled_job_is_an_error_and_costs_only_what_was_not_done(service, tmp_path):
     gate = str(tmp_path / "gate")
 
-    def wait_in_part_two(part, output, blocks):
+    def wait_in_part_two(part, output):
         while part.ordinal == 2 and not Path(gate).exists():
             time.sleep(0.05)
-        toy_stages.keep_even("", part, output, blocks)
+        toy_stages.keep_even("", part, output)
 
     work = tmp_path / "work"
     stage = toy_stages.even_stage(work, run=wait_in_part_two)
@@ -79,10 +79,10 @@ def test_two_jobs_of_one_name_are_refused_by_the_service(service, tmp_path):
     """So --job_name keeps a second launcher out, where no lock on a folder can."""
     gate = str(tmp_path / "gate")
 
-    def wait(part, output, blocks):
+    def wait(part, output):
         while not Path(gate).exists():
             time.sleep(0.05)
-        toy_stages.keep_even("", part, output, blocks)
+        toy_stages.keep_even("", part, output)
 
     flags = (*service.flags, "--job_name=one-build")
     first = threading.Thread(target=run_stage, args=(toy_stages.even_stage(tmp_path, run=wait), flags, 2), daemon=True)

@@ -89,5 +89,5 @@ def test_what_is_shuffled_is_small_and_holds_no_text(web, texts):
 def test_the_graph_of_a_large_stage_is_far_below_the_limit_of_the_service(graph_of):
     """Dataflow refuses job requests over 10 MB. Parts are listed in the graph, compressed by Beam."""
     paths = [f"gs://bucket/folder/of/the/build/posts/{number:05d}.posts.arrow" for number in range(16)]
-    stage = Stage("links", "gs://bucket/links", {}, (), numbered([paths] * 2048), print, "posts")
+    stage = Stage("links", "gs://bucket/links", {}, (), numbered([{"posts": paths}] * 2048), print, "posts")
     assert graph_of(stage).ByteSize() < 200_000

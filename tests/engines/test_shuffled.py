@@ -87,9 +87,10 @@ def test_the_elements_of_a_reshuffle_are_names(recorded):
     seen, rows = recorded
     for stage, _ in seen:
         for part in [*stage.parts, *(stage.shuffle.sources if stage.shuffle else ())]:
-            assert all(len(path) < 300 and "\n" not in path for path in part.inputs)
-            assert len(pickle.dumps(part)) < 300 + 300 * len(part.inputs)
-            assert not any(row["url"] in path for row in rows[:20] for path in part.inputs)
+            paths = [path for own in part.inputs.values() for path in own]
+            assert all(len(path) < 300 and "\n" not in path for path in paths)
+            assert len(pickle.dumps(part)) < 300 + 300 * len(paths)
+            assert not any(row["url"] in path for row in rows[:20] for path in paths)
 
 
 def test_no_text_and_no_url_is_in_what_sources_send(recorded):

@@ -8,10 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from webtext.jobs import cli
+from webtext.pipeline import flow
 from webtext.pipeline.account import why as story
-from webtext.pipeline.corpus import FLOW
 from webtext.schemas.records import Reason
 
+FLOW = flow.passed(of_texts=False, dedup_paragraphs=0)
 EXAMPLES = Path(__file__).parents[2] / "examples" / "miniweb"
 EXPECTED = [json.loads(line) for line in (EXAMPLES / "expected.jsonl").read_text().splitlines()]
 VERDICTS = {

@@ -11,7 +11,7 @@ import truth
 
 from webtext.pipeline.documents.extract import extract_page
 from webtext.pipeline.settings import ExtractSettings
-from webtext.pipeline.text.document import Extracted
+from webtext.pipeline.text.document import Document
 
 FLOORS = Path(__file__).with_name("floors.toml")
 # Every page is scored, whatever its language and length, and whether it should be kept.
@@ -20,8 +20,8 @@ _STEP = 10_000  # scores are written in full steps of this many to one, downward
 
 
 def our_text(page):
-    found = extract_page("https://example.org/", page.payload, SETTINGS)
-    return found.text if isinstance(found, Extracted) else ""
+    found = extract_page(page.payload, SETTINGS)
+    return found.text if isinstance(found, Document) else ""
 
 
 def measured(name):

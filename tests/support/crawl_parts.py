@@ -1,5 +1,6 @@
 """The stage `fetch` on links of the loopback site, without an engine. Worker processes and a benchmark import it."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,8 +18,8 @@ from webtext.pipeline.engine.stage import (
 )
 from webtext.pipeline.files import storage, tabular
 from webtext.pipeline.identity import urls
-from webtext.pipeline.pages.crawl import stage as fetch
 from webtext.pipeline.pages.crawl.settings import FetchSettings
+from webtext.pipeline.pages.crawl.stage import FetchPlan, emit_fetch, run_fetch
 from webtext.schemas import tables
 from webtext.schemas.records import Reason
 
@@ -50,20 +51,23 @@ def write_links(path, found):
 def fetch_stage(work, settings=SETTINGS, parts=PARTS):
     """The stage as the recipe makes it, on the links tables in `work`."""
     links = tuple(sorted(str(path) for path in Path(work).glob("*.links.parquet")))
+    folder = str(Path(work) / "fetch")
+
+    def shuffle(fingerprint):
+        plan = FetchPlan(settings, 2_000_000, links, folder, fingerprint)
+        sources = numbered({"links": [path]} for path in links)
+        return Shuffle(sources, partial(emit_fetch, parts), partial(run_fetch, plan), bytes=0)
+
     stage = Stage(
         name="fetch",
-        folder=str(Path(work) / "fetch"),
+        folder=folder,
         settings={},
         inputs=links,
-        parts=numbered([()] * parts),
-        run=fetch.run,
+        parts=numbered([{}] * parts),
+        run=shuffle(""),
         unit="links",
-        shuffle=Shuffle(numbered([path] for path in links), partial(fetch.emit, parts), 0),
     )
-    plan = fetch.Plan(settings, 2_000_000, links, stage.folder, stage.fingerprint)
-    return Stage(
-        **{name: getattr(stage, name) for name in stage.__dataclass_fields__} | {"run": partial(fetch.run, plan)}
-    )
+    return replace(stage, run=shuffle(stage.fingerprint))
 
 
 def run_part(stage, part):

@@ -1,12 +1,12 @@
 """Which rule of a filter refuses a text, and texts that are just at a threshold."""
 
 from webtext.pipeline.text import filters
-from webtext.pipeline.text.document import Dropped
+from webtext.schemas.records import Loss
 
 
 def broken(family, text):
     found = filters.apply(text, [family])
-    if isinstance(found, Dropped):
+    if isinstance(found, Loss):
         assert filters.rule_of(found).startswith(family)
         return filters.rule_of(found).partition(".")[2]
     return ""

@@ -34,7 +34,7 @@ def document(number, documents):
     return number % documents << 32 | number // documents
 
 
-def write_edges(pairs, part, output, blocks):
+def write_edges(pairs, part, output):
     """Stage `pairs` without texts: part k writes its own list of edges."""
     mine = np.array(pairs[part.ordinal], np.uint64).reshape(-1, 2)
     with output.table("edges", tables.EDGES) as table:
@@ -50,7 +50,7 @@ def pair_stage(work, pairs, files=3):
         folder=str(Path(work) / "pairs"),
         settings={},
         inputs=[str(pairs), str(files)],
-        parts=numbered([()] * files),
+        parts=numbered([{}] * files),
         run=partial(write_edges, cut),
         unit="pairs",
     )

@@ -18,7 +18,7 @@ class Slow:
         """Seconds for each tenth of the part; below 0 the part fails in the middle."""
         self.pause = pause
 
-    def __call__(self, part, output, blocks):
+    def __call__(self, part, output):
         with output.table("numbers", toy_stages.NUMBERS) as table, output.file(f"{part.name}.bytes") as sink:
             for n in range(ROWS):
                 if n % 3:

@@ -22,8 +22,8 @@ from webtext.pipeline.engine.beam_stage import run_stage
 from webtext.pipeline.files import storage
 from webtext.pipeline.files.tabular import TableWriter
 from webtext.pipeline.identity.urls import canonicalize, host_of, link_key
-from webtext.pipeline.pages.commoncrawl import index as crawl_index
-from webtext.pipeline.pages.commoncrawl import stage as commoncrawl
+from webtext.pipeline.pages.commoncrawl.index import find_index
+from webtext.pipeline.pages.commoncrawl.stage import commoncrawl_stage, index_stage
 from webtext.schemas import tables
 from webtext.schemas.manifest import File, Receipt, StageManifest, Tally
 
@@ -159,9 +159,9 @@ def write_links(work, links):
 def take(work, links, settings, workers=0, **more):
     """Both stages; the manifests of `index` and `commoncrawl`."""
     manifest = write_links(work, links) if not (work / "links").exists() else more.pop("manifest")
-    index = commoncrawl.index_stage(settings, crawl_index.find_index(settings), str(work), manifest, **more)
+    index = index_stage(settings, find_index(settings), str(work), manifest, **more)
     matches = run_stage(index, (), workers)
-    captures = commoncrawl.capture_stage(settings, MAX_PAGE, str(work), manifest, matches)
+    captures = commoncrawl_stage(settings, MAX_PAGE, str(work), manifest, matches)
     return matches, run_stage(captures, (), workers)
 
 

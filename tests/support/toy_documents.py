@@ -16,7 +16,7 @@ def write_documents(work, texts, parts=1, scores=None):
     hi, _ = packed.split_keys([key for key, _, _ in rows])
     owners = packed.part_of(hi, parts)
 
-    def write(part, output, blocks):
+    def write(part, output):
         with output.table("documents", tables.DOCUMENTS) as table:
             for place in np.flatnonzero(owners == part.ordinal):
                 key, url, text = rows[place]
@@ -25,7 +25,7 @@ def write_documents(work, texts, parts=1, scores=None):
         output.passed = output.rows = output.taken
 
     inputs = [str(rows), str(scores)]
-    return run_here(Stage("documents", str(work / "documents"), {}, inputs, numbered([()] * parts), write, "pages"))
+    return run_here(Stage("documents", str(work / "documents"), {}, inputs, numbered([{}] * parts), write, "pages"))
 
 
 def add(table, key, url, text, score=3):

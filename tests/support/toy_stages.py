@@ -16,7 +16,7 @@ NUMBERS = pa.schema([pa.field("n", pa.int64(), nullable=False)])
 _VALUE = np.dtype([("value", "<u8")])
 
 
-def keep_even(trap, part, output, blocks):
+def keep_even(trap, part, output):
     """Part k takes the numbers 10 k to 10 k + 9, keeps the even ones, and dies once where a trap says so."""
     if trap and (Path(trap) / part.name).exists():
         (Path(trap) / part.name).unlink()
@@ -32,12 +32,12 @@ def keep_even(trap, part, output, blocks):
     output.rows = output.passed
 
 
-def forget_one(part, output, blocks):
+def forget_one(part, output):
     output.taken = 2
     output.passed = 1
 
 
-def fail(part, output, blocks):
+def fail(part, output):
     if part.ordinal == 1:
         raise ValueError("part one can't be read")
     output.taken = output.passed = 1
@@ -62,7 +62,7 @@ def even_stage(folder, parts=4, trap="", **changes):
         "folder": str(folder),
         "settings": {"base": 10},
         "inputs": (),
-        "parts": numbered([()] * parts),
+        "parts": numbered([{}] * parts),
         "run": partial(keep_even, str(trap)),
         "unit": "numbers",
     }
@@ -70,10 +70,8 @@ def even_stage(folder, parts=4, trap="", **changes):
 
 
 def shuffle_stage(folder, sources=3, parts=4, shuffled=100, **changes):
-    shuffle = Shuffle(numbered([()] * sources), partial(emit_numbers, parts), shuffled)
-    return even_stage(
-        folder, parts, name="spread", run=store_numbers, shuffle=shuffle, expects={"taken": 100 * sources}, **changes
-    )
+    shuffle = Shuffle(numbered([{}] * sources), partial(emit_numbers, parts), store_numbers, shuffled)
+    return even_stage(folder, parts, name="spread", run=shuffle, expects={"taken": 100 * sources}, **changes)
 
 
 def contents(folder):

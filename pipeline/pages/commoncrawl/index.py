@@ -27,10 +27,10 @@ import pyarrow.parquet as pq
 import xxhash
 
 from webtext.pipeline.archives.http_payload import is_html, media_type
-from webtext.pipeline.engine import packed
-from webtext.pipeline.engine.rounds import open_rounds
+from webtext.pipeline.engine import exchange, packed
 from webtext.pipeline.engine.stage import Part, PartOutput
 from webtext.pipeline.files import storage, tabular
+from webtext.pipeline.flow import INDEX
 from webtext.pipeline.identity import urls
 from webtext.pipeline.pages.commoncrawl import ranges
 from webtext.pipeline.pages.commoncrawl.ranges import RangeReader
@@ -38,25 +38,8 @@ from webtext.pipeline.pages.commoncrawl.settings import CommonCrawlSettings
 from webtext.schemas import tables
 from webtext.schemas.records import Reason, Rejected
 
-STAGE = "index"
 MATCHED = ".matches.arrow"
 
-MATCHES: Final = pa.schema(
-    [
-        pa.field("key", tables.KEY, nullable=False),
-        pa.field("url", pa.string(), nullable=False),  # of the capture, canonical
-        pa.field("captured_utc", pa.int64(), nullable=False),
-        pa.field("status", pa.int32(), nullable=False),
-        pa.field("content_type", pa.string(), nullable=False),
-        pa.field("verdict", pa.string(), nullable=False),  # as far as the index tells: a Reason or ""
-        pa.field("digest", tables.KEY, nullable=False),  # first 16 bytes of the SHA-1 of the payload
-        pa.field("truncated", pa.string(), nullable=False),  # why the crawler cut the payload, or ""
-        pa.field("file", pa.string(), nullable=False),  # behind the prefix
-        pa.field("offset", pa.int64(), nullable=False),
-        pa.field("length", pa.int64(), nullable=False),
-    ],
-    metadata={"webtext.table": "matches/1"},
-)
 _REQUIRED: Final = ("url", "fetch_time", "fetch_status", "warc_filename", "warc_record_offset", "warc_record_length")
 _HOST: Final = "url_host_name"
 _OPTIONAL: Final = (
@@ -186,10 +169,9 @@ def _contains(among: U64, values: U64) -> npt.NDArray[np.bool_]:
     return found
 
 
-def match(
+def run_index(
     part: Part,
     output: PartOutput,
-    blocks: Sequence[bytes],
     *,
     settings: CommonCrawlSettings,
     wanted: Sequence[Wanted],
@@ -201,15 +183,12 @@ def match(
     There are `groups` such parts in each round. The ledger counts these rows; `index_rows` and the counts beside it
     tell of all others.
     """
-    del blocks
-    name = part.name + MATCHED
     links = _filter(wanted[part.ordinal // groups])
     with (
-        output.file(name) as sink,
-        open_rounds(sink, MATCHES, parts) as rows,
+        exchange.publish_rows(output, part.name + MATCHED, tables.MATCHES, parts) as rows,
         closing(RangeReader(settings)) as reader,
     ):
-        for row in (row for path in part.inputs for row in _matching_rows(reader, path, links, output)):
+        for row in (row for path in part.inputs["index"] for row in _matching_rows(reader, path, links, output)):
             output.taken += 1
             entry = _entry(*row)
             if isinstance(entry, Rejected):
@@ -218,7 +197,6 @@ def match(
             rows.add(*entry)
             output.passed += 1
     output.rows = output.passed
-    output.set_rows(name, output.passed)
 
 
 def _matching_rows(
@@ -290,12 +268,12 @@ def _may_be_wanted(host: str | None, hosts: U64) -> bool:
 
 
 def _entry(key: bytes, url: str, row: Mapping[str, Any]) -> tuple[Any, ...] | Rejected:
-    """A row of MATCHES. Index files are hostile: what could lead out of the archives is refused."""
+    """A row of tables.MATCHES. Index files are hostile: what could lead out of the archives is refused."""
     file, offset, length = row["warc_filename"], row["warc_record_offset"], row["warc_record_length"]
     if not isinstance(file, str) or not _FILE.fullmatch(file):
-        return Rejected(STAGE, Reason.BAD_RECORD, key, url, f"file name {file!r} in the index")
+        return Rejected(INDEX, Reason.BAD_RECORD, key, url, f"file name {file!r} in the index")
     if not isinstance(offset, int) or not isinstance(length, int) or offset < 0 or not 0 < length <= _MAX_RECORD:
-        return Rejected(STAGE, Reason.BAD_RECORD, key, url, f"bytes {offset!r} + {length!r} of {file} in the index")
+        return Rejected(INDEX, Reason.BAD_RECORD, key, url, f"bytes {offset!r} + {length!r} of {file} in the index")
     status = row["fetch_status"] or 0
     kind = next((t for t in (_type(row.get("content_mime_type")), _type(row.get("content_mime_detected"))) if t), "")
     # The record decides when it is read; here only what needs no reading is sorted out. The second argument stands

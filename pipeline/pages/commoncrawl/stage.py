@@ -1,6 +1,6 @@
 """Pages out of Common Crawl: its index says where a link's captures are, and Range requests fetch the nearest one.
 
-Two stages. `index` keeps those rows of the columnar index that are captures of our links (crawl_index.py).
+Two stages. `index` keeps those rows of the columnar index that are captures of our links (index.py).
 `commoncrawl` chooses for each link the capture nearest to its first post, reads those records out of Common Crawl's
 archives, and copies them byte for byte into an archive of ours, with the same table of captures that stage `captures`
 makes of archives that are there already. So stage `pages` takes both alike.
@@ -24,20 +24,17 @@ import xxhash
 
 from webtext.pipeline.archives import warc
 from webtext.pipeline.engine import exchange
-from webtext.pipeline.engine.stage import Part, PartOutput, Stage, numbered
+from webtext.pipeline.engine.stage import Part, PartOutput, Stage, numbered, paths_of
 from webtext.pipeline.files import storage, tabular
+from webtext.pipeline.flow import ARCHIVE, COMMONCRAWL, INDEX, LINKS_TABLE
 from webtext.pipeline.identity import urls
-from webtext.pipeline.pages.commoncrawl import index as crawl_index
 from webtext.pipeline.pages.commoncrawl import ranges
-from webtext.pipeline.pages.commoncrawl.index import MATCHED, MATCHES, Wanted
+from webtext.pipeline.pages.commoncrawl.index import MATCHED, Wanted, run_index
 from webtext.pipeline.pages.commoncrawl.ranges import Range, RangeError, RangeReader
 from webtext.pipeline.pages.commoncrawl.settings import CommonCrawlSettings
 from webtext.schemas import tables
 from webtext.schemas.manifest import StageManifest
 from webtext.schemas.records import Reason, Rejected
-
-STAGE = "commoncrawl"
-WARC = ".warc.gz"
 
 _GZIP: Final = b"\x1f\x8b"
 _SECONDS: Final = 60  # that an index may differ from the date in its record
@@ -61,14 +58,14 @@ def index_stage(
 
     Args:
         settings: where Common Crawl is.
-        index: what `crawl_index.find_index` found.
+        index: what `index.find_index` found.
         work: the folder of the build.
         links: the manifest of stage `links`.
         others: capture tables of other sources; with `only_when="missing"` a link that has a usable capture there is
             left alone.
         others_digest: of the stage manifests that made them.
     """
-    link_tables = [storage.join(work, "links", file.name) for file in links.named(".links.parquet")]
+    link_tables = paths_of(work, links, LINKS_TABLE)
     missing = settings.only_when == "missing"
     rounds = max(1, min(settings.rounds, len(link_tables)))
     bounds = np.linspace(0, len(link_tables), rounds + 1).astype(int).tolist()
@@ -79,30 +76,30 @@ def index_stage(
     cuts = np.linspace(0, len(index), min(len(index), _INDEX_PARTS) + 1).astype(int).tolist()
     groups = [[found.path for found in index[start:end]] for start, end in pairwise(cuts)]
     return Stage(
-        name=crawl_index.STAGE,
-        folder=storage.join(work, crawl_index.STAGE),
+        name=INDEX,
+        folder=storage.join(work, INDEX),
         settings={"only_when": settings.only_when, "rounds": rounds},
-        inputs=[links.digest(), others_digest if missing else "", *(f"{f.path} {f.bytes} {f.changed}" for f in index)],
+        inputs=[links.digest(), others_digest if missing else "", *(found.line() for found in index)],
         # All parts of one round follow one another, so that a worker process loads the links of a round once.
-        parts=numbered(group for _ in wanted for group in groups),
-        run=partial(crawl_index.match, settings=settings, wanted=wanted, groups=len(groups), parts=len(link_tables)),
+        parts=numbered({"index": group} for _ in wanted for group in groups),
+        run=partial(run_index, settings=settings, wanted=wanted, groups=len(groups), parts=len(link_tables)),
         unit="captures",
     )
 
 
-def capture_stage(
+def commoncrawl_stage(
     settings: CommonCrawlSettings, max_page_bytes: int, work: str, links: StageManifest, matches: StageManifest
 ) -> Stage:
     """Each part of the links: the nearest capture of each, read and stored. `matches` is stage `index`'s manifest."""
-    found = [storage.join(work, crawl_index.STAGE, file.name) for file in matches.named(MATCHED)]
-    link_tables = [storage.join(work, "links", file.name) for file in links.named(".links.parquet")]
+    found = paths_of(work, matches, MATCHED)
+    link_tables = paths_of(work, links, LINKS_TABLE)
     return Stage(
-        name=STAGE,
-        folder=storage.join(work, STAGE),
+        name=COMMONCRAWL,
+        folder=storage.join(work, COMMONCRAWL),
         settings={"prefix": settings.prefix, "candidates": settings.candidates, "max_page_bytes": max_page_bytes},
         inputs=[links.digest(), matches.digest()],
-        parts=numbered([path, *found] for path in link_tables),
-        run=partial(collect, settings=settings, max_page_bytes=max_page_bytes, parts=len(link_tables)),
+        parts=numbered({"links": [path], "matches": found} for path in link_tables),
+        run=partial(run_commoncrawl, settings=settings, max_page_bytes=max_page_bytes, parts=len(link_tables)),
         unit="captures",
         expects={"taken": matches.tally.rows, "links": links.tally.rows},
     )
@@ -143,10 +140,9 @@ class _Found:
         return self.chosen is None and bool(self.untried)
 
 
-def collect(
+def run_commoncrawl(
     part: Part,
     output: PartOutput,
-    blocks: Sequence[bytes],
     *,
     settings: CommonCrawlSettings,
     max_page_bytes: int,
@@ -158,9 +154,8 @@ def collect(
     A record that turns out to be no page, or can't be had, makes way for the next nearest capture; if none is left, the
     nearest one's verdict stands, and the offset is -1.
     """
-    del blocks
     found = _choose(part, parts, output)
-    with closing(RangeReader(settings)) as reader, output.file(part.name + WARC) as sink:
+    with closing(RangeReader(settings)) as reader, output.file(part.name + ARCHIVE) as sink:
         sink.write(_member(_warcinfo(part, found)))
         for _ in range(settings.candidates):
             wanted = {_range(settings, entry.untried[0]): entry for entry in found if entry.open}
@@ -168,8 +163,8 @@ def collect(
                 break
             for at, data in ranges.read_all(reader, sorted(wanted), settings.gap_bytes, settings.connections):
                 output.counts["records_read"] += 1
-                _judge(wanted[at], data, max_page_bytes, sink)
-    records = 0
+                _keep_or_try_next(wanted[at], data, max_page_bytes, sink)
+        sink.rows = sum(entry.chosen is not None for entry in found)
     with output.table("captures", tables.CAPTURES) as table:
         for entry in found:
             row = entry.row or _unread(entry.nearest)
@@ -177,17 +172,16 @@ def collect(
             verdict = row[5]
             output.counts[f"links_{verdict}" if verdict else "links_with_capture"] += 1
             if entry.chosen is not None:
-                records += 1
                 _count(output, entry, entry.chosen)
-    output.set_rows(part.name + WARC, records)
     output.rows = len(found)
 
 
 def _choose(part: Part, parts: int, output: PartOutput) -> list[_Found]:
     """The links of this part that have matches, in order of their keys."""
-    links = tabular.read_columns(part.inputs[0], ["key", "created_utc"])
+    [path] = part.inputs["links"]
+    links = tabular.read_columns(path, ["key", "created_utc"])
     created = dict(zip(links["key"].to_pylist(), links["created_utc"].to_pylist(), strict=True))
-    matches = exchange.read_table(part.inputs[1:], part.ordinal, parts, MATCHES).sort_by("key")
+    matches = exchange.read_table(part.inputs["matches"], part.ordinal, parts, tables.MATCHES).sort_by("key")
     output.taken = output.passed = matches.num_rows
     found: list[_Found] = []
     for key, group in groupby(_rows(matches), key=lambda row: row.key):
@@ -218,7 +212,7 @@ def _range(settings: CommonCrawlSettings, row: _Match) -> Range:
     return Range(settings.prefix + row.file, row.offset, row.length)
 
 
-def _judge(entry: _Found, data: bytes | RangeError, max_page_bytes: int, sink: storage.HashingSink) -> None:
+def _keep_or_try_next(entry: _Found, data: bytes | RangeError, max_page_bytes: int, sink: storage.HashingSink) -> None:
     """Store the record if it is the page that the index promised; else the next candidate has its turn."""
     match = entry.untried.pop(0)
     capture = None if isinstance(data, RangeError) else _capture_in(match, data, max_page_bytes)
@@ -295,7 +289,7 @@ def _warcinfo(part: Part, found: Sequence[_Found]) -> bytes:
     head = (
         "WARC/1.1\r\nWARC-Type: warcinfo\r\n"
         f"WARC-Date: {datetime.fromtimestamp(latest, UTC):%Y-%m-%dT%H:%M:%SZ}\r\n"
-        f"WARC-Filename: {part.name}{WARC}\r\n"
+        f"WARC-Filename: {part.name}{ARCHIVE}\r\n"
         f"WARC-Record-ID: <urn:uuid:{uuid.UUID(name)}>\r\n"
         f"Content-Type: application/warc-fields\r\nContent-Length: {len(body)}\r\n\r\n"
     ).encode()

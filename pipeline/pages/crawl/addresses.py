@@ -91,7 +91,7 @@ _FORBIDDEN_NAMES: Final = {
 }
 
 
-class ForbiddenAddress(ValueError):  # noqa: N818  a verdict on a URL; the caller records it and goes on
+class ForbiddenAddressError(ValueError):
     """A URL or an address that the crawler must not connect to; the message says which and why."""
 
 
@@ -124,18 +124,18 @@ def check_ip(ip: str | IP, trusted: Collection[str] = ()) -> None:
     """Refuse an address that is neither on the public internet nor among the `trusted` ones.
 
     Raises:
-        ForbiddenAddress: it is not, or carries an IPv4 address that is not, or is no address at all.
+        ForbiddenAddressError: it is not, or carries an IPv4 address that is not, or is no address at all.
     """
     try:
         address = ipaddress.ip_address(ip) if isinstance(ip, str) else ip
     except ValueError as error:
-        raise ForbiddenAddress(f"{ip!r} is no IP address") from error
+        raise ForbiddenAddressError(f"{ip!r} is no IP address") from error
     if str(address) in trusted:
         return
     if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
-        raise ForbiddenAddress(f"{address} has a zone, so it is of this machine's links only (RFC 4007)")
+        raise ForbiddenAddressError(f"{address} has a zone, so it is of this machine's links only (RFC 4007)")
     if what := _forbidden(address):
-        raise ForbiddenAddress(f"{address} is {what}")
+        raise ForbiddenAddressError(f"{address} is {what}")
 
 
 def check_url(
@@ -153,7 +153,7 @@ def check_url(
         trusted: addresses that count as public.
 
     Raises:
-        ForbiddenAddress: scheme, port, user information, name or address is forbidden.
+        ForbiddenAddressError: scheme, port, user information, name or address is forbidden.
         ValueError: it is no absolute URL.
     """
     try:
@@ -161,12 +161,12 @@ def check_url(
     except (TypeError, ValueError) as error:
         raise ValueError("not an absolute URL by the WHATWG standard") from error
     if parsed.protocol not in ("http:", "https:"):
-        raise ForbiddenAddress(f"scheme {parsed.protocol[:20]!r}, not http or https")
+        raise ForbiddenAddressError(f"scheme {parsed.protocol[:20]!r}, not http or https")
     if parsed.username or parsed.password:
-        raise ForbiddenAddress("carries a user name or password")
+        raise ForbiddenAddressError("carries a user name or password")
     port = int(parsed.port) if parsed.port else 443 if parsed.protocol == "https:" else 80
     if ports and port not in ports:
-        raise ForbiddenAddress(f"port {port}, allowed are {', '.join(map(str, ports))}")
+        raise ForbiddenAddressError(f"port {port}, allowed are {', '.join(map(str, ports))}")
     if allow_private:
         return
     host = parsed.hostname.removesuffix(".")
@@ -176,7 +176,7 @@ def check_url(
         check_ip(host, trusted)
     for name, source in _FORBIDDEN_NAMES.items():
         if f".{host}".endswith(f".{name}"):
-            raise ForbiddenAddress(f"{host} is a name of {name} ({source})")
+            raise ForbiddenAddressError(f"{host} is a name of {name} ({source})")
 
 
 class SystemResolver(AbstractResolver):
@@ -216,7 +216,7 @@ class GuardedResolver(AbstractResolver):
     Its answer is what is connected to, and a connector keeps it; nothing looks the name up a second time.
 
     Raises (on resolve):
-        ForbiddenAddress: nothing else was in the answer.
+        ForbiddenAddressError: nothing else was in the answer.
         OSError: there is no such name, or no answer in time.
     """
 
@@ -251,12 +251,12 @@ class GuardedResolver(AbstractResolver):
         for result in found:
             try:
                 check_ip(result["host"], self._trusted)
-            except ForbiddenAddress as error:
+            except ForbiddenAddressError as error:
                 refusal = refusal or str(error)
             else:
                 allowed.append(result)
         if not allowed:
-            raise ForbiddenAddress(f"{host} resolves to {refusal}")
+            raise ForbiddenAddressError(f"{host} resolves to {refusal}")
         return allowed
 
     async def close(self) -> None:
@@ -273,7 +273,7 @@ def open_socket(
     """A socket for `address` (an entry of getaddrinfo), which its caller connects to next: the last check.
 
     Raises:
-        ForbiddenAddress: it must not be connected to.
+        ForbiddenAddressError: it must not be connected to.
     """
     family, kind, protocol, _, endpoint = address
     if not allow_private:

@@ -24,9 +24,9 @@ from aiohttp.client_reqrep import ClientResponse
 from yarl import URL
 
 from webtext.pipeline.archives.http_payload import MAX_HEAD_BYTES
-from webtext.pipeline.pages.crawl.addresses import ForbiddenAddress, GuardedResolver, check_url, open_socket
+from webtext.pipeline.pages.crawl.addresses import ForbiddenAddressError, GuardedResolver, check_url, open_socket
 from webtext.pipeline.pages.crawl.outcome import (
-    BlockedSocket,
+    BlockedSocketError,
     Outcome,
     Redirect,
     explain,
@@ -62,7 +62,7 @@ class _Response(ClientResponse):
         return await super().start(connection)
 
 
-class _BrokenConnection(Exception):  # noqa: N818  never leaves this module
+class _BrokenConnectionError(Exception):
     """Carries an error past aiohttp, which would repeat the request at once, uncounted and without a pause."""
 
 
@@ -70,7 +70,7 @@ async def _only_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
     try:
         return await handler(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise _BrokenConnection from error
+        raise _BrokenConnectionError from error
 
 
 class _Host:
@@ -216,7 +216,7 @@ class Client:
         settings = self.settings
         try:
             check_url(url, ports=settings.ports, allow_private=settings.allow_private, trusted=self._trusted)
-        except ForbiddenAddress as error:
+        except ForbiddenAddressError as error:
             return Outcome(url, url, reason=Reason.FORBIDDEN_ADDRESS, detail=str(error))
         except ValueError as error:
             return Outcome(url, url, reason=Reason.BAD_URL, detail=str(error))
@@ -304,7 +304,7 @@ class Client:
                 finally:
                     response.close()
         except Exception as error:
-            broken = error.__cause__ if isinstance(error, _BrokenConnection) else None
+            broken = error.__cause__ if isinstance(error, _BrokenConnectionError) else None
             explain(outcome, broken if isinstance(broken, Exception) else error, self.settings)
         outcome.elapsed = time.monotonic() - begun
         if outcome.reason is None and not outcome.location and page:
@@ -348,8 +348,8 @@ class Client:
 def _open_socket(address: _SocketAddress, *, allow_private: bool, trusted: Collection[str]) -> socket.socket:
     try:
         return open_socket(address, allow_private=allow_private, trusted=trusted)
-    except ForbiddenAddress as error:
-        raise BlockedSocket(str(error)) from error
+    except ForbiddenAddressError as error:
+        raise BlockedSocketError(str(error)) from error
 
 
 def _host_of(url: str) -> str:

@@ -5,13 +5,13 @@ from urllib.parse import urlsplit
 
 from webtext.pipeline.pages.crawl.outcome import Outcome
 from webtext.pipeline.text import walls
-from webtext.schemas.records import Reason
+from webtext.schemas.records import Loss, Reason
 
 _YEAR = 365.25 * 86_400  # seconds
 _HEAD = 65_536  # bytes of a page in which a soft 404 is looked for: those are small
 
 
-def lost(outcome: Outcome, created_utc: int, years: float) -> tuple[Reason, str] | None:
+def no_longer_the_page(outcome: Outcome, created_utc: int, years: float) -> Loss | None:
     """Why a fetched page is not what the post linked to, or None.
 
     1. SOFT_404: an address inside a site led to a front page, which is what many sites do with pages that are gone; or
@@ -28,16 +28,17 @@ def lost(outcome: Outcome, created_utc: int, years: float) -> tuple[Reason, str]
         return None
     asked, final = urlsplit(outcome.url), urlsplit(outcome.final_url)
     if outcome.redirects and final.path in ("", "/") and not final.query and asked.path not in ("", "/"):
-        return Reason.SOFT_404, f"led to the front page {outcome.final_url}"
+        return Loss(Reason.SOFT_404, f"led to the front page {outcome.final_url}")
     # In UTF-8 or not: the signs are ASCII.
     if len(outcome.page) <= _HEAD and (signs := walls.gone(outcome.page.decode("utf-8", "replace"))):
-        return Reason.SOFT_404, signs
+        return Loss(Reason.SOFT_404, signs)
     modified = _last_modified(outcome)
     if not years or not created_utc or modified is None or outcome.started - modified < 86_400:
         return None
     late = (modified - created_utc) / _YEAR
     if late > years:
-        return Reason.MODIFIED_LATER, f"changed {late:.1f} years after the first post, at most {years:g} are taken"
+        detail = f"changed {late:.1f} years after the first post, at most {years:g} are taken"
+        return Loss(Reason.MODIFIED_LATER, detail)
     return None
 
 

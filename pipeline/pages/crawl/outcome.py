@@ -16,7 +16,7 @@ import can_ada
 from aiohttp.client_reqrep import ClientResponse
 
 from webtext.pipeline.archives.http_payload import HttpMessage, decode_body, is_blank, is_html, media_type
-from webtext.pipeline.pages.crawl.addresses import ForbiddenAddress
+from webtext.pipeline.pages.crawl.addresses import ForbiddenAddressError
 from webtext.pipeline.pages.crawl.robots import refuses_mining
 from webtext.pipeline.pages.crawl.settings import FetchSettings
 from webtext.schemas.records import Reason
@@ -66,8 +66,8 @@ class Outcome:
     transient: bool = False  # worth another try
 
 
-class BlockedSocket(OSError):  # noqa: N818  as ForbiddenAddress
-    """A ForbiddenAddress in a form that aiohttp passes on."""
+class BlockedSocketError(OSError):
+    """A ForbiddenAddressError in a form that aiohttp passes on."""
 
 
 def refuse_status(outcome: Outcome, response: ClientResponse) -> None:
@@ -125,7 +125,7 @@ def explain(outcome: Outcome, error: Exception, settings: FetchSettings) -> None
     detail = " ".join(str(error).split())[:300] or type(error).__name__
     reason, transient = Reason.BAD_HTTP, False
     cause = getattr(error, "os_error", None)
-    if isinstance(error, ForbiddenAddress) or isinstance(cause, BlockedSocket):
+    if isinstance(error, ForbiddenAddressError) or isinstance(cause, BlockedSocketError):
         reason = Reason.FORBIDDEN_ADDRESS
         detail = str(cause or error)
     elif isinstance(error, aiohttp.ClientConnectorDNSError):

@@ -14,35 +14,37 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import version
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import uvloop
 import xxhash
 
-from webtext.pipeline.archives import warc_writer
-from webtext.pipeline.archives.http_payload import HttpMessage, decode_body, media_type
-from webtext.pipeline.archives.warc_writer import Exchange, Original
 from webtext.pipeline.engine import packed
-from webtext.pipeline.engine.stage import Part, PartOutput
+from webtext.pipeline.engine.stage import Part, PartOutput, Shuffle, Stage, numbered, paths_of
 from webtext.pipeline.files import storage, tabular
+from webtext.pipeline.flow import ARCHIVE, FETCH, LINKS_TABLE
 from webtext.pipeline.identity import domains, urls
 from webtext.pipeline.pages.crawl import drift, spool
 from webtext.pipeline.pages.crawl.client import Client
-from webtext.pipeline.pages.crawl.frontier import BREAKER, Frontier, Turn
+from webtext.pipeline.pages.crawl.frontier import Frontier, Turn
+from webtext.pipeline.pages.crawl.live import Live
 from webtext.pipeline.pages.crawl.outcome import Outcome
 from webtext.pipeline.pages.crawl.pace import FILE, Pace
+from webtext.pipeline.pages.crawl.recorder import Recorder
 from webtext.pipeline.pages.crawl.settings import FetchSettings
 from webtext.pipeline.pages.crawl.spool import Entry, Spool
 from webtext.schemas import tables
+from webtext.schemas.manifest import StageManifest
 from webtext.schemas.records import Reason, Rejected
 
-STAGE: Final = "fetch"
-ARCHIVE: Final = ".warc.gz"
-
 _RECORD = np.dtype([("domain", "<u8"), ("links", "<u4"), ("row", "<u4")])
-RECORD_BYTES: Final = _RECORD.itemsize
+# A part is as slow as its slowest host, however many others it has, and loses nothing when it is killed: so few and
+# large ones. One takes about 1 kB of memory for each link.
+_LINKS_PARTS: Final = 8  # of the links, for each of this stage
 
 _UNREACHABLE: Final = frozenset(
     {Reason.DNS_FAILED, Reason.CONNECT_FAILED, Reason.TLS_FAILED, Reason.FETCH_TIMEOUT, Reason.BAD_HTTP}
@@ -50,15 +52,6 @@ _UNREACHABLE: Final = frozenset(
 # Most of what is under way waits: for robots.txt, for its host's pause, for a repetition. The client limits requests.
 _AHEAD: Final = 10
 _SYNC: Final = 1.0  # seconds of work that a crash of the machine may cost
-_DETAIL: Final = 300  # characters
-# How a payload that is not whole came to be so, in the words of WARC-Truncated.
-_TRUNCATED: Final = {
-    Reason.FETCH_TIMEOUT: "time",
-    Reason.BAD_HTTP: "disconnect",
-    Reason.PAGE_TOO_LARGE: "length",
-    Reason.EMPTY_PAGE: "",
-}
-_NOT_READ: Final = "unspecified"
 
 
 class Target(NamedTuple):
@@ -79,12 +72,57 @@ class Fetcher(Protocol):
         """Seconds until the URL's host may be asked again."""
 
 
+def fetch_stage(settings: FetchSettings, max_page_bytes: int, parts: int, links: StageManifest, work: str) -> Stage:
+    """The links of some domains each: asked of the live web, into archives of our own.
+
+    Args:
+        settings: how to ask.
+        max_page_bytes: what is read of a page.
+        parts: of the links.
+        links: the manifest of stage `links`.
+        work: the folder of the build.
+    """
+    linked = paths_of(work, links, LINKS_TABLE)
+    count = max(1, parts // _LINKS_PARTS)
+    folder = storage.join(work, FETCH)
+    plan = FetchPlan(settings, max_page_bytes, tuple(linked), folder, fingerprint="")
+
+    def shuffle(plan: FetchPlan) -> Shuffle:
+        return Shuffle(
+            sources=numbered({"links": [path]} for path in linked),
+            emit=partial(emit_fetch, count),
+            bytes=links.tally.rows * _RECORD.itemsize,
+            run=partial(run_fetch, plan),
+        )
+
+    stage = Stage(
+        name=FETCH,
+        folder=folder,
+        # Another list of public suffixes may send a domain to another part.
+        settings={"max_page_bytes": max_page_bytes, "suffixes": version("tldextract")},
+        inputs=[links.digest()],
+        parts=numbered([{}] * count),
+        run=shuffle(plan),
+        unit="links",
+        expects={"taken": links.tally.rows},
+        live=Live(folder).look,
+        tidy=_sweep,
+    )
+    # The parts know their stage by its fingerprint, so that none continues what another stage began.
+    return replace(stage, run=shuffle(replace(plan, fingerprint=stage.fingerprint)))
+
+
+def _sweep(stage: Stage) -> None:
+    spool.sweep(stage.folder, stage.fingerprint)
+
+
 # Which part fetches a link.
 
 
-def emit(parts: int, source: Part, wanted: frozenset[int]) -> list[tuple[int, bytes]]:
+def emit_fetch(parts: int, source: Part, wanted: frozenset[int]) -> list[tuple[int, bytes]]:
     """The links of one table, sent to the part of their domain. Inputs: the links table."""
-    found = tabular.read_columns(source.inputs[0], ["url"])["url"].to_pylist()
+    [path] = source.inputs["links"]
+    found = tabular.read_columns(path, ["url"])["url"].to_pylist()
     records = np.zeros(len(found), _RECORD)
     records["domain"] = [xxhash.xxh3_64_intdigest(domains.registered(url).encode()) for url in found]
     records["links"] = source.ordinal
@@ -101,110 +139,6 @@ def targets_of(records: packed.Packed, links: Sequence[str]) -> list[Target]:
         for place, row in zip(places, rows.to_pylist(), strict=True):
             found[place] = Target(**row)
     return found
-
-
-# What is kept of an outcome.
-
-
-def exchanges(outcome: Outcome) -> list[Exchange]:
-    """The requests and responses to be stored: redirects in their order, and the last answer if there was one.
-
-    Of a page whose owner reserves text and data mining, nothing is stored.
-    """
-    found = [
-        Exchange(hop.url, hop.started, hop.ip, hop.request, hop.response_head, b"", _NOT_READ)
-        for hop in outcome.redirects
-    ]
-    if outcome.response_head and outcome.reason is not Reason.MINING_REFUSED:
-        cut = outcome.truncated
-        if outcome.reason is not None and not outcome.payload:
-            cut = _TRUNCATED.get(outcome.reason, _NOT_READ)
-        found.append(
-            Exchange(
-                *(outcome.final_url, outcome.started, outcome.ip, outcome.request, outcome.response_head),
-                *(outcome.payload, cut),
-            )
-        )
-    return found
-
-
-class Recorder:
-    """Outcomes to the spool: records for the archive, a line for the journal."""
-
-    def __init__(self, spooled: Spool, settings: FetchSettings, max_page_bytes: int) -> None:
-        """Continue the spool."""
-        self._spool = spooled
-        self._max_page_bytes = max_page_bytes
-        # What comes out of a damaged body depends on the limit, so another limit needs another decoding.
-        self._same_limit = settings.max_page_bytes == max_page_bytes
-        self._originals = {
-            entry.payload: Original(entry.url, entry.date, entry.offset) for entry in spooled.entries if entry.payload
-        }
-        self.entries = list(spooled.entries)
-        if not spooled.size:
-            about = [
-                ("software", settings.user_agent),
-                ("operator", settings.contact),
-                ("format", "WARC File Format 1.1"),
-                ("robots", "obey" if settings.obey_robots else "ignore"),
-            ]
-            spooled.append(warc_writer.warcinfo(time.time(), about))
-
-    def record(self, row: int, outcome: Outcome, lost: tuple[Reason, str] | None = None) -> None:
-        """What became of one URL. Records first, the journal last: a kill in between costs this URL alone.
-
-        A page that was got but is `lost`, being no more what was linked to, is stored all the same.
-        """
-        fields: dict[bytes, bytes] = {}
-        for name, value in outcome.headers:
-            if (lowered := name.lower()) in ("content-type", "content-encoding"):
-                fields.setdefault(lowered.encode(), value.encode("latin-1"))
-        entry = Entry(
-            row=row,
-            captured_utc=int(outcome.started or time.time()),
-            status=outcome.status,
-            content_type=media_type(fields.get(b"content-type", b"")),
-            verdict=str(outcome.reason or ""),
-            detail=outcome.detail[:_DETAIL],
-        )
-        stored = exchanges(outcome)
-        records = [warc_writer.request(each) for each in stored]
-        if outcome.reason is None:
-            *hops, last = stored
-            page = outcome.page if self._same_limit else b""
-            if not page:
-                message = HttpMessage(outcome.status, fields, outcome.payload)
-                page = decode_body(message, self._max_page_bytes + 1)
-            digest = last.digest
-            # Equal bytes are another page if they are to be read in another way.
-            payload = " ".join([digest, *(value.decode("latin-1") for _, value in sorted(fields.items()))])
-            original = self._originals.get(payload)
-            entry = entry._replace(digest=xxhash.xxh3_128_hexdigest(page))
-            if original is None:
-                # The page comes first, so that its place is known.
-                records.insert(0, warc_writer.response(last, digest))
-                original = Original(last.url, warc_writer.warc_date(last.started), self._spool.size)
-                self._originals[payload] = original
-                entry = entry._replace(payload=payload, url=original.url, date=original.date)
-            else:
-                records.append(warc_writer.revisit(last, digest, original))
-            entry = entry._replace(offset=original.offset)
-            stored = hops
-        if lost is not None:
-            entry = entry._replace(verdict=str(lost[0]), detail=lost[1][:_DETAIL])
-        records += [warc_writer.response(each, each.digest) for each in stored]
-        self._spool.append(b"".join(records))
-        self._finish(entry)
-
-    def give_up(self, row: int) -> None:
-        """A URL that is not asked for, because its host doesn't answer."""
-        detail = f"{BREAKER} URLs of this host in a row brought no answer"
-        self._finish(Entry(row, int(time.time()), 0, "", str(Reason.HOST_DOWN), detail))
-
-    def _finish(self, entry: Entry) -> None:
-        entry = entry._replace(end=self._spool.size)
-        self._spool.finish(entry)
-        self.entries.append(entry)
 
 
 class Crawl:
@@ -255,7 +189,7 @@ class Crawl:
     async def _fetch(self, client: Fetcher, turn: Turn) -> None:
         _, url, created_utc = self._targets[turn.row]
         outcome = await client.fetch(url)
-        self._recorder.record(turn.row, outcome, drift.lost(outcome, created_utc, self._years))
+        self._recorder.record(turn.row, outcome, drift.no_longer_the_page(outcome, created_utc, self._years))
         self.reasons[self._recorder.entries[-1].verdict] += 1
         self.bytes += len(outcome.payload)
         answered = outcome.reason not in _UNREACHABLE
@@ -287,7 +221,7 @@ class Crawl:
 
 
 @dataclass(frozen=True)
-class Plan:
+class FetchPlan:
     """What all parts of the stage need to know."""
 
     settings: FetchSettings
@@ -302,7 +236,7 @@ class Plan:
     """Of the stage. A spool of another one is not used."""
 
 
-def run(plan: Plan, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
+def run_fetch(plan: FetchPlan, part: Part, output: PartOutput, blocks: Sequence[bytes]) -> None:
     """Stage `fetch`: the links of some domains to one archive and one table. The part has no inputs of its own."""
     targets = targets_of(packed.gather(blocks, _RECORD), plan.links)
     spool.sweep(plan.folder, plan.fingerprint)
@@ -363,6 +297,6 @@ def _publish(
             if entry.verdict:
                 # Not this stage's loss: `pages` rejects the link, and may find it in other archives. This tells why.
                 reason = Reason(entry.verdict)
-                output.reject(Rejected(STAGE, reason, target.key, target.url, entry.detail), records=0)
+                output.reject(Rejected(FETCH, reason, target.key, target.url, entry.detail), records=0)
     output.taken = len(targets)
     output.passed = output.rows = table.rows

@@ -13,7 +13,7 @@ from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
 from webtext.jobs import cli
-from webtext.pipeline.account.report import build_report
+from webtext.pipeline.account.report_page import build_report
 from webtext.pipeline.account.why import Build, tell
 from webtext.pipeline.corpus import build_corpus
 from webtext.pipeline.engine.beam_stage import run_stage

@@ -28,7 +28,7 @@ from warcio.archiveiterator import ArchiveIterator as WarcioIterator
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
-from webtext.pipeline.archives.warc import BadRecord, PageReader, index_archive, read_page
+from webtext.pipeline.archives.warc import BadRecordError, PageReader, index_archive, read_page
 from webtext.schemas.records import Reason
 
 # Real files
@@ -232,7 +232,7 @@ def test_verdict(block, verdict):
 def test_rejected(record, reason):
     (found,) = index(record)
     assert (found.reason, found.stage, found.key) == (reason, "captures", b"")
-    with pytest.raises(BadRecord):
+    with pytest.raises(BadRecordError):
         read_page(io.BytesIO(record), 0, LIMIT)
 
 

@@ -50,8 +50,8 @@ def records_of(work, texts, parts):
     groups = Groups(tuple(paths), len(texts), parts)
     blocks = [
         block
-        for source in numbered([()] * parts)
-        for _, block in candidates.emit(groups, source, frozenset(range(parts)))
+        for source in numbered([{}] * parts)
+        for _, block in candidates.emit_candidates(groups, source, frozenset(range(parts)))
     ]
     return packed.gather(blocks, candidates._RECORD)
 

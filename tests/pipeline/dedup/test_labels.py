@@ -114,7 +114,8 @@ def test_a_killed_worker_costs_nothing(tmp_path, stage):
     def run(made):
         if made.name != stage:
             return run_here(made)
-        return run_stage(dataclasses.replace(made, run=partial(die_once, str(trap), made.run)), (), 2)
+        dying = dataclasses.replace(made.shuffle, run=partial(die_once, str(trap), made.shuffle.run))
+        return run_stage(dataclasses.replace(made, run=dying), (), 2)
 
     killed = label(tmp_path / "killed", pairs, run=run, max_edges=0, parts=3)
     assert not list(trap.iterdir())

@@ -73,16 +73,16 @@ def find(work, documents, texts, ranges):
     """What the two stages say, as (document, hash, documents, kept), and their ledgers."""
     paths = [str(work / "documents" / file.name) for file in documents.named(".documents.parquet")]
     groups = Groups.plan(paths, len(texts))
-    plan = lines.Plan(DedupSettings(paragraphs=2, paragraph_characters=5), ranges, len(paths))
+    plan = lines.LinesPlan(DedupSettings(paragraphs=2, paragraph_characters=5), ranges, len(paths))
 
     def stage(name, parts, inputs, run):
         return toy_documents.run_here(
             Stage(name, str(work / name), {}, (), stages.numbered([inputs] * parts), run, "lines")
         )
 
-    sent = stage("lines", groups.count, (), lambda *rest: lines.send(plan, groups, *rest))
+    sent = stage("lines", groups.count, {}, lambda *rest: lines.run_lines(plan, groups, *rest))
     files = [str(work / "lines" / file.name) for file in sent.named(exchange.ENDING)]
-    repeated = stage("repeats", ranges, files, lambda *rest: lines.find(plan, *rest))
+    repeated = stage("repeats", ranges, {"sent": files}, lambda *rest: lines.run_repeats(plan, *rest))
     files = [str(work / "repeats" / file.name) for file in repeated.named(exchange.ENDING)]
     rows = [
         (row["id"], row["hash"], row["documents"], row["kept"])

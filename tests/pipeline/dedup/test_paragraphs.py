@@ -13,7 +13,7 @@ from toy_texts import story_of, write
 from without_engine import run_here, run_until
 
 from webtext.jobs import cli
-from webtext.pipeline.account import report
+from webtext.pipeline.account.report_page import build_report
 from webtext.pipeline.account.why import Build, tell
 from webtext.pipeline.corpus import build_corpus
 from webtext.pipeline.dedup import paragraphs
@@ -169,7 +169,7 @@ def test_the_books_are_closed(built):
     assert tally.rejected["repeated_paragraphs"] in {3, 4}  # one of them may be the keeper
     assert manifest.stages["clusters"].taken == tally.rows == tally.passed
     assert list(verify.problems(str(folder / "work" / "corpus"), lambda done, total: None)) == []
-    page = report.build_report(str(folder / "work"))
+    page = build_report(str(folder / "work"))
     assert "Drop lines that repeat over a domain" in page
     assert "too little text without the lines that repeat over its domain" in page
 

@@ -4,14 +4,13 @@ import pytest
 from webtext.pipeline.documents import extract
 from webtext.pipeline.settings import ExtractSettings
 from webtext.pipeline.text.clean import _MANY_BLANKS, clean
-from webtext.pipeline.text.document import Dropped, Extracted
+from webtext.pipeline.text.document import Document
 from webtext.schemas import vocabulary
-from webtext.schemas.records import Reason
+from webtext.schemas.records import Loss, Reason
 
 SENTENCE = "The old harbour town has changed a good deal since the railway came to the valley, people say. "
 GERMAN = "Die alte Hafenstadt hat sich sehr verändert, seit die Eisenbahn in das Tal gekommen ist, sagt man. "
 SETTINGS = ExtractSettings()
-URL = "https://example.org/harbour"
 
 
 def page(body, head="<title>Harbour &amp; valley</title>", encoding="utf-8"):
@@ -23,14 +22,14 @@ def article(sentence=SENTENCE, paragraphs=12):
 
 
 def reason(payload, settings=SETTINGS):
-    found = extract.extract_page(URL, payload, settings)
-    assert isinstance(found, Dropped)
+    found = extract.extract_page(payload, settings)
+    assert isinstance(found, Loss)
     return found.reason
 
 
 def test_an_article_becomes_a_document():
-    found = extract.extract_page(URL, page("<nav><a href=/>Home</a></nav>" + article()), SETTINGS)
-    assert isinstance(found, Extracted)
+    found = extract.extract_page(page("<nav><a href=/>Home</a></nav>" + article()), SETTINGS)
+    assert isinstance(found, Document)
     assert found.title == "Harbour & valley"
     assert found.text.startswith("The old harbour town")
     assert "Home" not in found.text
@@ -50,14 +49,14 @@ def test_the_first_reason_counts():
 
 
 def test_a_long_attribute_is_no_reason():
-    found = extract.extract_page(URL, page(f"<div data-state='{'{x: 1}, ' * 20_000}'></div>" + article()), SETTINGS)
-    assert isinstance(found, Extracted)
+    found = extract.extract_page(page(f"<div data-state='{'{x: 1}, ' * 20_000}'></div>" + article()), SETTINGS)
+    assert isinstance(found, Document)
 
 
 def test_thresholds_are_settings():
     everything = ExtractSettings(language_probability=0, min_tokens=0)
-    assert isinstance(extract.extract_page(URL, page(article(GERMAN)), everything), Extracted)
-    assert isinstance(extract.extract_page(URL, page(article(paragraphs=1)), everything), Extracted)
+    assert isinstance(extract.extract_page(page(article(GERMAN)), everything), Document)
+    assert isinstance(extract.extract_page(page(article(paragraphs=1)), everything), Document)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +83,7 @@ def test_cleaned_text_is_safe_to_tokenize():
 
 
 def test_equal_pages_give_equal_documents_whatever_came_before():
-    first = extract.extract_page(URL, page(article()), SETTINGS)
-    extract.extract_page(URL, page(article(GERMAN)), SETTINGS)
-    extract.extract_page(URL, page(article(SENTENCE + "Something else entirely. ")), SETTINGS)
-    assert extract.extract_page(URL, page(article()), SETTINGS) == first
+    first = extract.extract_page(page(article()), SETTINGS)
+    extract.extract_page(page(article(GERMAN)), SETTINGS)
+    extract.extract_page(page(article(SENTENCE + "Something else entirely. ")), SETTINGS)
+    assert extract.extract_page(page(article()), SETTINGS) == first

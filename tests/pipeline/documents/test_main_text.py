@@ -33,7 +33,7 @@ for path in sys.argv[1:]:
 
 
 def extracted(html):
-    return main_text.find(main_text.parse(html), SETTINGS)
+    return main_text.find_main_text(main_text.parse(html), SETTINGS)
 
 
 def paths():
@@ -240,7 +240,7 @@ def test_pages_that_start_oddly_have_title_and_text(start):
     page = f"{start}<head><title>Tü</title></head><body>{ARTICLE}</body></html>"
     tree = main_text.parse(page)
     assert tree.findtext(".//title") == "Tü"
-    assert main_text.find(tree, SETTINGS).count("é") == 10
+    assert main_text.find_main_text(tree, SETTINGS).count("é") == 10
 
 
 @pytest.mark.parametrize("html", ["", " ", "\0", "<!-- -->", "\ufffe\uffff"])

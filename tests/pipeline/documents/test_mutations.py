@@ -13,10 +13,11 @@ import toy_webs
 
 from webtext.pipeline.archives import warc
 from webtext.pipeline.archives.warc import RawPage
-from webtext.pipeline.documents import stage as documents
-from webtext.pipeline.engine.sandbox import Failure, Sandbox
+from webtext.pipeline.documents.sandboxed import make_extractor, request, verdict
+from webtext.pipeline.engine.sandbox import Sandbox
 from webtext.pipeline.settings import ExtractSettings
-from webtext.pipeline.text.document import Dropped, Extracted
+from webtext.pipeline.text.document import Document
+from webtext.schemas.records import Loss
 
 SHARED = Path("../shared/data")
 SETTINGS = ExtractSettings()
@@ -33,18 +34,18 @@ def real_pages(step=1):
 
 
 def answers(requests, batch=32):
-    with Sandbox(partial(documents.make_extractor, SETTINGS), SETTINGS.cpu_seconds, SETTINGS.memory_mib) as sandbox:
+    with Sandbox(partial(make_extractor, SETTINGS), SETTINGS.cpu_seconds, SETTINGS.memory_mib) as sandbox:
         for at in range(0, len(requests), batch):
             yield from sandbox.run(requests[at : at + batch])
 
 
 def test_mutated_pages_are_documents_or_have_a_reason():
     pages = real_pages(4)
-    requests = [documents.request(URL, raw(page_mutations.mutate(pages, seed))) for seed in range(100)]
-    found = [documents.verdict(answer) for answer in answers(requests)]
+    requests = [request(raw(page_mutations.mutate(pages, seed))) for seed in range(100)]
+    found = [verdict(answer) for answer in answers(requests)]
     assert len(found) == 100
-    assert any(isinstance(verdict, Extracted) for verdict in found)
-    failures = [(seed, verdict) for seed, verdict in enumerate(found) if isinstance(verdict, Dropped)]
+    assert any(isinstance(each, Document) for each in found)
+    failures = [(seed, each) for seed, each in enumerate(found) if isinstance(each, Loss)]
     assert [x for x in failures if x[1].reason.startswith("extract_")] == []
 
 
@@ -58,11 +59,11 @@ def test_every_response_of_every_archive_is_a_document_or_has_a_reason():
             captures = [c for c in warc.index_archive(stream, path.name, 2_000_000) if isinstance(c, warc.Capture)]
             for capture in captures:
                 page = warc.read_page(stream, capture.offset, 2_000_000)
-                requests.append(documents.request(URL, page))  # what is no page too: images, redirects, errors
+                requests.append(request(page))  # what is no page too: images, redirects, errors
     assert len(requests) > 200
-    found = [documents.verdict(answer) for answer in answers(requests)]
+    found = [verdict(answer) for answer in answers(requests)]
     assert len(found) == len(requests)
-    assert [x for x in found if isinstance(x, Dropped) and x.reason.startswith("extract_")] == []
+    assert [x for x in found if isinstance(x, Loss) and x.reason.startswith("extract_")] == []
 
 
 def spin():
@@ -72,9 +73,9 @@ def spin():
 
 def test_order_batches_and_a_busy_machine_do_not_change_a_document():
     pages = real_pages(12)
-    requests = [documents.request(URL, raw(page)) for page in pages]
+    requests = [request(raw(page)) for page in pages]
     first = list(answers(requests))
-    assert not any(isinstance(answer, Failure) for answer in first)
+    assert not any(isinstance(answer, Loss) for answer in first)
     order = list(range(len(requests)))
     random.Random(1).shuffle(order)
     loops = [multiprocessing.get_context("fork").Process(target=spin, daemon=True) for _ in range(2)]
@@ -92,12 +93,12 @@ def test_order_batches_and_a_busy_machine_do_not_change_a_document():
 def test_a_stuck_page_delays_its_part_by_its_budget_only():
     stuck = b"<html><p " + b"".join(b"a%d='<' " % n for n in range(45_000)) + b">x"  # passes the guards
     settings = ExtractSettings(cpu_seconds=1)
-    good = documents.request(URL, raw(real_pages(12)[0]))
-    with Sandbox(partial(documents.make_extractor, settings), settings.cpu_seconds, settings.memory_mib) as sandbox:
+    good = request(raw(real_pages(12)[0]))
+    with Sandbox(partial(make_extractor, settings), settings.cpu_seconds, settings.memory_mib) as sandbox:
         [expected] = sandbox.run([good])
         start = time.monotonic()
-        before, failed, after = sandbox.run([good, documents.request(URL, raw(stuck)), good])
+        before, failed, after = sandbox.run([good, request(raw(stuck)), good])
         waited = time.monotonic() - start
     assert before == after == expected
-    assert documents.verdict(failed).reason == "extract_timeout"
+    assert verdict(failed).reason == "extract_timeout"
     assert waited < 60  # 1 s of CPU time and a new child, on a machine shared with others

@@ -8,8 +8,7 @@ import zstandard
 
 from webtext.pipeline.archives.warc import RawPage
 from webtext.pipeline.documents.page_files import pages_of
-from webtext.pipeline.text.document import Dropped
-from webtext.schemas.records import Reason
+from webtext.schemas.records import Loss, Reason
 
 HTML = b"<p>hello"
 LIMIT = 1000
@@ -50,7 +49,7 @@ def test_a_saved_page(tmp_path, data):
     ids=["empty", "blank", "pdf", "one too many", "bomb", "large"],
 )
 def test_files_that_are_no_page(tmp_path, data, reason, detail):
-    assert only(store(tmp_path, data)) == Dropped(reason, detail)
+    assert only(store(tmp_path, data)) == Loss(reason, detail)
 
 
 def test_a_page_of_just_the_limit(tmp_path):

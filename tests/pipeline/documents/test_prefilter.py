@@ -5,8 +5,8 @@ from resiliparse.extract.html2text import extract_plain_text
 
 from webtext.pipeline.documents import extract, prefilter
 from webtext.pipeline.settings import ExtractSettings
-from webtext.pipeline.text.document import Dropped, Extracted
-from webtext.schemas.records import Reason
+from webtext.pipeline.text.document import Document
+from webtext.schemas.records import Loss, Reason
 
 SETTINGS = ExtractSettings(prefilter=True)
 ENGLISH = "The old harbour town has changed a good deal since the railway came to the valley, people say. "
@@ -28,10 +28,10 @@ def test_other_languages_and_little_text_are_not():
     assert found is not None
     assert found.reason is Reason.NOT_PROMISING
     assert found.detail.startswith("de ")
-    assert prefilter.unpromising(page(ENGLISH, 1), SETTINGS) == Dropped(
+    assert prefilter.unpromising(page(ENGLISH, 1), SETTINGS) == Loss(
         Reason.NOT_PROMISING, "284 characters, at least 300 are wanted"
     )
-    assert prefilter.unpromising("", SETTINGS) == Dropped(Reason.NOT_PROMISING, "0 characters, at least 300 are wanted")
+    assert prefilter.unpromising("", SETTINGS) == Loss(Reason.NOT_PROMISING, "0 characters, at least 300 are wanted")
 
 
 def test_all_text_decides_where_no_main_text_is_found():
@@ -55,7 +55,7 @@ def test_it_never_asks_for_more_than_a_document_needs():
 @pytest.mark.parametrize("on", [True, False])
 def test_the_chain_asks_it_only_when_told_to(on):
     settings = dataclasses.replace(SETTINGS, prefilter=on)
-    found = extract.extract_page("https://a.org/", page(GERMAN, 5).encode(), settings)
-    assert isinstance(found, Dropped)
+    found = extract.extract_page(page(GERMAN, 5).encode(), settings)
+    assert isinstance(found, Loss)
     assert found.reason is (Reason.NOT_PROMISING if on else Reason.NOT_ENGLISH)
-    assert isinstance(extract.extract_page("https://a.org/", page(ENGLISH, 5).encode(), settings), Extracted)
+    assert isinstance(extract.extract_page(page(ENGLISH, 5).encode(), settings), Document)

@@ -7,12 +7,12 @@ import pytest
 import toy_webs
 
 from webtext.pipeline.archives.warc import RawPage
-from webtext.pipeline.documents import stage as documents
+from webtext.pipeline.documents.sandboxed import make_extractor, request, verdict
 from webtext.pipeline.engine import sandbox
 from webtext.pipeline.engine.sandbox import Sandbox
 from webtext.pipeline.settings import ExtractSettings
-from webtext.pipeline.text.document import Dropped, Extracted
-from webtext.schemas.records import Reason
+from webtext.pipeline.text.document import Document
+from webtext.schemas.records import Loss, Reason
 
 SENTENCE = "The old harbour town has changed a good deal since the railway came to the valley, people say. "
 GOOD = f"<html><body>{''.join(f'<p>{SENTENCE * 3}{n}</p>' for n in range(10))}</body></html>".encode()
@@ -20,8 +20,8 @@ GOOD = f"<html><body>{''.join(f'<p>{SENTENCE * 3}{n}</p>' for n in range(10))}</
 BIG = b"<html><body>" + b"".join(b"<p class=c%d>word %d " % (n, n) + b"y" * 15 for n in range(48_000))
 
 
-def request(payload):
-    return documents.request("http://a.example/", RawPage("http://a.example/", 200, "text/html", None, payload, False))
+def asked(payload):
+    return request(RawPage("http://a.example/", 200, "text/html", None, payload, False))
 
 
 def tables(work):
@@ -49,11 +49,11 @@ def test_any_number_of_workers_writes_the_same_tables(web, tmp_path):
 
 def test_a_page_that_needs_too_much_memory_costs_only_itself():
     settings = ExtractSettings(memory_mib=64)
-    with Sandbox(partial(documents.make_extractor, settings), settings.cpu_seconds, settings.memory_mib) as box:
-        before, big, after = map(documents.verdict, box.run([request(GOOD), request(BIG), request(GOOD)]))
-    assert isinstance(before, Extracted)
+    with Sandbox(partial(make_extractor, settings), settings.cpu_seconds, settings.memory_mib) as box:
+        before, big, after = map(verdict, box.run([asked(GOOD), asked(BIG), asked(GOOD)]))
+    assert isinstance(before, Document)
     assert before == after
-    assert isinstance(big, Dropped)
+    assert isinstance(big, Loss)
     assert big.reason is Reason.EXTRACT_MEMORY
 
 

@@ -10,13 +10,13 @@ SCHEMA = pa.schema([pa.field("n", pa.int64()), pa.field("word", pa.string())])
 
 
 def write(folder, tables, parts):
-    def run(part, output, blocks):
+    def run(part, output):
         with exchange.publish(output, part, SCHEMA, parts) as file:
             for numbers in tables:
                 rows = np.array(numbers, np.int64)
                 file.add(pa.table({"n": rows, "word": [f"w{n}" for n in numbers]}), rows % parts)
 
-    done = toy_documents.run_here(Stage(folder.name, str(folder), {}, (), numbered([()]), run, "rows"))
+    done = toy_documents.run_here(Stage(folder.name, str(folder), {}, (), numbered([{}]), run, "rows"))
     [path] = paths_of(str(folder.parent), done, exchange.ENDING)
     assert paths_of(str(folder.parent), done, exchange.ENDING, filled=True) == [path] * any(tables)
     assert [file.rows for file in done.named("")] == [sum(map(len, tables))]

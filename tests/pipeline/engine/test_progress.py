@@ -1,93 +1,16 @@
-"""What is shown while a part of stage `fetch` runs: out of the files that parts state, in whatever state these are."""
+"""What a terminal shows while a stage runs."""
 
-import json
-import os
 import time
 
-import pytest
-
-from webtext.pipeline.engine.progress import Live, watch
+from webtext.pipeline.engine.progress import watch
 from webtext.pipeline.engine.stage import Stage, numbered
-from webtext.pipeline.pages.crawl.spool import LIVE, PREFIX, Spool
-
-NOW = 1_700_000_000.0
-
-
-def state(folder, part, stated, **figures):
-    """What `Spool.tell` leaves at this time."""
-    place = folder / f"{PREFIX}{part}"
-    place.mkdir(parents=True, exist_ok=True)
-    told = {"links": 9000, "running": 4, "done": 0, "hosts_waiting": 0, "bytes": 0, "seconds": 0.0, "reasons": {}}
-    (place / LIVE).write_text(json.dumps(told | figures))
-    os.utime(place / LIVE, (stated, stated))
+from webtext.pipeline.pages.crawl.live import Live
+from webtext.pipeline.pages.crawl.spool import PREFIX, Spool
 
 
-def test_rates_are_those_of_the_last_seconds_of_all_parts(tmp_path):
-    live = Live(str(tmp_path))
-    assert live.look(NOW) == ""
-    for second in range(60):  # part 0 gets faster after half a minute
-        pages = 2 * second + 8 * max(0, second - 30)
-        reasons = {"dns_failed": second, "http_status": 3}
-        state(tmp_path, 0, NOW + second, done=pages + second + 3, seconds=second, reasons=reasons, hosts_waiting=7)
-        state(tmp_path, 1, NOW + second, done=second, seconds=second, bytes=2_000_000 * second, hosts_waiting=1000)
-        told = live.look(NOW + second)
-    assert told == "11.0 pages/s, 2.0 MB/s, 1,007 hosts waiting, dns_failed 59, http_status 3"
-
-
-def test_the_rarest_errors_are_one_figure(tmp_path):
-    live = Live(str(tmp_path))
-    reasons = {f"error_{number}": number for number in range(1, 8)}
-    state(tmp_path, 0, NOW, done=28, reasons=reasons)
-    assert live.look(NOW).endswith("hosts waiting, error_7 7, error_6 6, error_5 5, error_4 4, other errors 6")
-
-
-def test_a_part_that_is_done_or_killed_has_no_rate_but_errors(tmp_path):
-    live = Live(str(tmp_path))
-    for second in range(4):
-        for part in range(2):
-            state(tmp_path, part, NOW + second, done=2 * second, seconds=second, reasons={"dns_failed": second})
-        assert live.look(NOW + second)
-    (tmp_path / f"{PREFIX}1" / LIVE).unlink()
-    for second in range(4, 20):
-        state(tmp_path, 0, NOW + second, done=2 * second, seconds=second, reasons={"dns_failed": second})
-        told = live.look(NOW + second)
-    assert told == "1.0 pages/s, 0.0 MB/s, 0 hosts waiting, dns_failed 22"
-    assert live.look(NOW + 60) == ""
-
-
-def test_a_part_that_begins_again_counts_from_there(tmp_path):
-    live = Live(str(tmp_path))
-    state(tmp_path, 0, NOW, done=1000, seconds=500, bytes=10**9)
-    live.look(NOW)
-    for second in range(1, 4):
-        state(tmp_path, 0, NOW + second, done=1000 + 5 * second, seconds=second, bytes=1_000_000 * second)
-        told = live.look(NOW + second)
-    assert told.startswith("5.0 pages/s, 1.0 MB/s")
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b'{"done": 5, "by', b"[]", b"null", b"\xff\xfe\x00", b'{"done": "5"}', b'{"done": 5}', b"[" * 100_000],
-)
-def test_a_file_that_is_no_statement_changes_nothing(tmp_path, content):
-    live = Live(str(tmp_path))
-    state(tmp_path, 0, NOW, done=5, seconds=1)
-    before = live.look(NOW)
-    (tmp_path / f"{PREFIX}0" / LIVE).write_bytes(content)
-    (tmp_path / f"{PREFIX}1").mkdir()
-    (tmp_path / f"{PREFIX}2").write_bytes(content)  # no folder
-    assert live.look(NOW + 1) == before
-    assert Live(str(tmp_path)).look(NOW) == ""
-
-
-def test_a_folder_that_is_not_there_or_not_local_says_nothing(tmp_path):
-    assert Live(str(tmp_path / "none")).look(NOW) == ""
-    assert Live("gs://bucket/fetch").look(NOW) == ""
-
-
-def drawn(folder, name, capsys):
-    """What a terminal gets to see while a stage of this name runs."""
-    stage = Stage(name, str(folder), {}, (), numbered([()]), lambda *_: None, "links")
+def drawn(folder, capsys, live):
+    """What a terminal gets to see while a stage runs whose parts tell of themselves, or not."""
+    stage = Stage("fetch", str(folder), {}, (), numbered([{}]), lambda *_: None, "links", live=live)
     with watch(stage), Spool(str(folder / f"{PREFIX}00000"), "") as spooled:
         for second in range(3):
             figures = {"done": 2 * second, "hosts_waiting": 42, "bytes": 0, "seconds": second, "reasons": {}}
@@ -96,12 +19,12 @@ def drawn(folder, name, capsys):
     return capsys.readouterr().err
 
 
-def test_the_line_is_there_for_stage_fetch_alone_and_goes_with_it(tmp_path, monkeypatch, capsys):
+def test_the_line_is_there_for_a_stage_that_has_one_and_goes_with_it(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
-    shown = drawn(tmp_path / "fetch", "fetch", capsys)
+    shown = drawn(tmp_path / "fetch", capsys, Live(str(tmp_path / "fetch")).look)
     assert "pages/s" in shown
     assert "42 hosts waiting" in shown
     assert "waiting" not in shown.rsplit("parts", 1)[1]
-    assert "waiting" not in drawn(tmp_path / "pages", "pages", capsys)
+    assert "waiting" not in drawn(tmp_path / "pages", capsys, None)

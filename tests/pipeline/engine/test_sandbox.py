@@ -3,8 +3,8 @@ import time
 import hostile
 import pytest
 
-from webtext.pipeline.engine.sandbox import Failure, Sandbox
-from webtext.schemas.records import Reason
+from webtext.pipeline.engine.sandbox import Sandbox
+from webtext.schemas.records import Loss, Reason
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def sandbox():
 
 
 def reasons(sandbox, payloads):
-    return [answer.reason if isinstance(answer, Failure) else answer for answer in sandbox.run(payloads)]
+    return [answer.reason if isinstance(answer, Loss) else answer for answer in sandbox.run(payloads)]
 
 
 def test_answers_come_in_order(sandbox):

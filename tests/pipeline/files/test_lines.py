@@ -60,7 +60,13 @@ def test_empty_file_has_no_lines(name):
 
 
 def test_only_line_feeds_and_the_first_byte_order_mark_go():
-    assert lines_of(b"\xef\xbb\xbfa\r\n\r\n  \n\tb \nc\xef\xbb\xbf") == [b"a\r", b"\r", b"  ", b"\tb ", b"c\xef\xbb\xbf"]
+    assert lines_of(b"\xef\xbb\xbfa\r\n\r\n  \n\tb \nc\xef\xbb\xbf") == [
+        b"a\r",
+        b"\r",
+        b"  ",
+        b"\tb ",
+        b"c\xef\xbb\xbf",
+    ]
     assert lines_of(b"\xef\xbb\xbf") == []
 
 

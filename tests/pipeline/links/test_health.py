@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from webtext.jobs.funnel import print_funnel
-from webtext.pipeline.account.report import Facts, render
+from webtext.pipeline.account.report import Facts
+from webtext.pipeline.account.report_page import render
 from webtext.pipeline.engine.stage import PartOutput, Stage, numbered
-from webtext.pipeline.links import stages as posts
 from webtext.pipeline.links.dumps import read_posts
 from webtext.pipeline.links.health import GREATEST_SCORE, LEAST_SCORE, Histogram, months, read_months, warnings
+from webtext.pipeline.links.stages import run_posts
 from webtext.pipeline.settings import LinkSettings
 from webtext.schemas.manifest import CorpusManifest, Tally
 
@@ -150,23 +151,23 @@ def test_the_report_shows_the_months():
     assert "No post has a date" in render(Facts(manifest, {}, {}, Kept(0, (), ()), Clusters({}, ())))
 
 
-def run_posts(folder, files):
+def months_of_posts(folder, files):
     paths = []
     for name, lines in files.items():
         path = folder / name
         path.write_bytes(b"\n".join(lines) + b"\n")
-        paths.append([str(path)])
+        paths.append({"submissions": [str(path)]})
     stage = Stage(
         name="posts",
         folder=str(folder / "posts"),
         settings={},
         inputs=(),
         parts=numbered(paths),
-        run=partial(posts.select, LinkSettings(), 2),
+        run=partial(run_posts, LinkSettings(), 2),
         unit="lines",
     )
     for part in stage.parts:
-        PartOutput(stage, part).run(())
+        PartOutput(stage, part).run()
     return read_months(map(str, sorted((folder / "posts").glob("*.months.parquet"))), 3)
 
 
@@ -184,13 +185,13 @@ def test_the_stage_counts_what_it_passes_on(tmp_path):
         for n in range(300)
     ]
     lines += [b"not json", b'{"id": "x", "url": "http://i.imgur.com/a", "score": 9, "created_utc": 1262304000}']
-    whole = run_posts(tmp_path, {"all": lines})
+    whole = months_of_posts(tmp_path, {"all": lines})
     assert [month.posts for month in whole] == [60] * 5
     assert all(month.aged == 60 and month.young == 0 for month in whole)
     (tmp_path / "cut").mkdir()
-    assert run_posts(tmp_path / "cut", {"a": lines[:10], "b": lines[10:222], "c": lines[222:]}) == whole
+    assert months_of_posts(tmp_path / "cut", {"a": lines[:10], "b": lines[10:222], "c": lines[222:]}) == whole
     (tmp_path / "list").mkdir()
-    assert run_posts(tmp_path / "list", {"urls": [b"http://example.com/"]}) == []  # a list has no dates
+    assert months_of_posts(tmp_path / "list", {"urls": [b"http://example.com/"]}) == []  # a list has no dates
 
 
 def test_real_dumps_tell_when_scores_were_read():

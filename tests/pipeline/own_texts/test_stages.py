@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from toy_texts import story_of, write
 from without_engine import run_here, run_until
 
-from webtext.pipeline.account import report
+from webtext.pipeline.account.funnel import funnel_rows
+from webtext.pipeline.account.report import read_months
+from webtext.pipeline.account.report_page import build_report
 from webtext.pipeline.account.why import Build, tell
 from webtext.pipeline.corpus import build_corpus
 from webtext.pipeline.engine.beam_stage import run_stage
@@ -22,9 +24,9 @@ from webtext.pipeline.engine.stage import Stage, numbered, paths_of
 from webtext.pipeline.files import storage, tabular
 from webtext.pipeline.identity import names
 from webtext.pipeline.inputs import Inputs, TextInputs
-from webtext.pipeline.own_texts import merging as text_documents
-from webtext.pipeline.own_texts import sorting as texts
+from webtext.pipeline.own_texts.merging import run_text_documents
 from webtext.pipeline.own_texts.settings import TextFields
+from webtext.pipeline.own_texts.sorting import TextsPlan, groups, run_texts, share
 from webtext.pipeline.release import verify
 from webtext.pipeline.settings import CorpusSettings, ExtractSettings, ShardSettings
 from webtext.schemas.records import Reason
@@ -124,13 +126,13 @@ def test_why_before_the_end(built, tmp_path):
 
 def test_the_report_speaks_of_texts(built):
     folder, manifest = built
-    page = report.build_report(str(folder / "work"))
+    page = build_report(str(folder / "work"))
     assert "from 118 texts" in page
     assert "another text has the same id or URL" in page
     assert not any(words in page for words in ("Extract the text", "karma", "by month", "Submissions"))
     assert f"{folder}/in/all.jsonl" in page
-    assert report.read_months(str(folder / "work")) == []
-    assert [row.title for row in report.funnel_rows(manifest)][:2] == ["Read the texts", "Judge the texts"]
+    assert read_months(str(folder / "work")) == []
+    assert [row.title for row in funnel_rows(manifest)][:2] == ["Read the texts", "Judge the texts"]
 
 
 def test_other_fields_are_another_build(built):
@@ -142,16 +144,17 @@ def test_other_fields_are_another_build(built):
 def documents_of(folder, made, share, extract=ALL):
     """The documents and refusals that the two stages make of these records."""
     write(folder / "in.jsonl", as_lines(made))
-    plan = texts.Plan(TextFields(), "", parts=2, share=share)
+    plan = TextsPlan(TextFields(), "", parts=2, share=share)
     first = Stage(
-        *("texts", str(folder / "texts"), {}, [str(made), str(share)], numbered([[str(folder / "in.jsonl")]])),
-        *(partial(texts.read, plan), ""),
+        *("texts", str(folder / "texts"), {}, [str(made), str(share)]),
+        *(numbered([{"files": [str(folder / "in.jsonl")]}]), partial(run_texts, plan), ""),
     )
     sent = run_here(first)
     paths = paths_of(str(folder), sent, ".texts.arrow")
-    run = partial(text_documents.run, extract, plan)
+    run = partial(run_text_documents, extract, plan)
+    parts = numbered([{"texts": paths}] * 2)
     inputs = [sent.digest(), str(extract)]
-    done = run_here(Stage("documents", str(folder / f"documents{share}"), {}, inputs, numbered([paths] * 2), run, ""))
+    done = run_here(Stage("documents", str(folder / f"documents{share}"), {}, inputs, parts, run, ""))
     files = done.named(".documents.parquet")
     rows = [row for file in files for row in tabular.read_columns(f"{folder}/documents{share}/{file.name}").to_pylist()]
     return rows, done, [file.sha256 for file in files]
@@ -238,7 +241,7 @@ def test_ids_of_any_form(tmp_path):
     assert manifest.stages["documents"].rejected == {"duplicate_id": len(IDS)}
     assert manifest.stages["clusters"].rejected == {"near_duplicate": len(IDS)}
     assert list(verify.problems(str(tmp_path / "work" / "corpus"), lambda done, total: None)) == []
-    page = report.build_report(str(tmp_path / "work"))
+    page = build_report(str(tmp_path / "work"))
     assert "<script>" not in page
     for id in IDS:
         shown = id.replace("\x1b", "\\x1b")
@@ -249,13 +252,13 @@ def test_many_small_files_are_one_part():
     def files(*sizes):
         return [storage.Found(f"{n}.txt", size, 0) for n, size in enumerate(sizes)]
 
-    assert [len(group) for group in texts.groups(files(*[10] * 2500))] == [1000, 1000, 500]
+    assert [len(group) for group in groups(files(*[10] * 2500))] == [1000, 1000, 500]
     big = 2**26
-    assert [len(group) for group in texts.groups(files(1, big, big // 2, big // 2, 1, 5 * big))] == [1, 1, 2, 1, 1]
-    assert texts.groups([]) == []
-    assert texts.share(files(10 * 2**30), 4) == 20
-    assert texts.share(files(1), 64) == 1
-    assert texts.share(files(2**60), 2**16) * 2**16 <= 2**20
+    assert [len(group) for group in groups(files(1, big, big // 2, big // 2, 1, 5 * big))] == [1, 1, 2, 1, 1]
+    assert groups([]) == []
+    assert share(files(10 * 2**30), 4) == 20
+    assert share(files(1), 64) == 1
+    assert share(files(2**60), 2**16) * 2**16 <= 2**20
 
 
 NEARDUP = toy_webs.ROOT.parent / "shared" / "data" / "neardup"

@@ -46,15 +46,15 @@ def test_shards_follow_the_tokens(tokens, parts, expected):
 
 @given(st.integers(1, 30), st.data())
 def test_every_part_goes_to_one_shard_of_each_split(parts, data):
-    plans = [shards.Plan(split, data.draw(st.integers(1, parts))) for split in ("train", "val")]
+    splits = [shards.Split(name, data.draw(st.integers(1, parts))) for name in ("train", "val")]
     names = [f"{n:05d}" for n in range(parts)]
-    made = shards.shard_parts(plans, [f"{n}.documents" for n in names], [f"{n}.decisions" for n in names])
-    for plan in plans:
-        mine = [part for part in made if part.name.startswith(plan.split)]
-        assert len(mine) == plan.shards
-        inputs = [path for part in mine for path in part.inputs if path.endswith(".documents")]
-        assert inputs == [f"{n}.documents" for n in names]
-        assert all(len(part.inputs) > 0 for part in mine)
+    made = shards.shard_parts(splits, [f"{n}.documents" for n in names], [f"{n}.decisions" for n in names])
+    for split in splits:
+        mine = [part for part in made if part.name.startswith(split.name)]
+        assert len(mine) == split.shards
+        for kind in ("documents", "decisions"):
+            assert [path for part in mine for path in part.inputs[kind]] == [f"{n}.{kind}" for n in names]
+            assert all(len(part.inputs[kind]) > 0 for part in mine)
 
 
 def test_values_are_mapped_without_a_copy(tmp_path):

@@ -10,10 +10,10 @@ from filter_rules import broken, spaced
 from webtext.pipeline.documents import extract
 from webtext.pipeline.settings import FILTERS, ExtractSettings
 from webtext.pipeline.text import c4, filters, gopher
-from webtext.pipeline.text.document import Dropped, Extracted
+from webtext.pipeline.text.document import Document
 from webtext.schemas import vocabulary
 from webtext.schemas.manifest import StageManifest
-from webtext.schemas.records import Reason
+from webtext.schemas.records import Loss, Reason
 
 PROSE = [
     "The old harbour town has changed a good deal since the railway came to the valley.",
@@ -165,15 +165,15 @@ def test_fineweb_judges_at_the_papers_thresholds():
 
 def test_the_order_of_the_families_matters():
     menu = "\n".join([TEXT, *["Home | About | Contact | Shop | Press"] * 12])
-    assert isinstance(filters.apply(menu, ["fineweb", "c4"]), Dropped)
+    assert isinstance(filters.apply(menu, ["fineweb", "c4"]), Loss)
     assert filters.apply(menu, ["c4", "fineweb"]) == TEXT
 
 
 def test_the_reason_and_the_detail_name_the_rule():
     found = filters.apply("short", ["fineweb", "gopher"])
-    assert found == Dropped(Reason.FILTER_FINEWEB, "line_ends: 0.000 with a full stop, more than 0.12")
+    assert found == Loss(Reason.FILTER_FINEWEB, "line_ends: 0.000 with a full stop, more than 0.12")
     assert filters.rule_of(found) == "fineweb.line_ends"
-    assert filters.rule_of(Dropped(Reason.TOO_SHORT, "word_count: 1")) is None
+    assert filters.rule_of(Loss(Reason.TOO_SHORT, "word_count: 1")) is None
 
 
 def test_settings_name_the_families():
@@ -186,18 +186,18 @@ def test_settings_name_the_families():
 
 
 def test_the_chain_filters_in_the_order_given():
-    url, chosen = "https://a.org/", ExtractSettings(filters="c4,gopher")
+    chosen = ExtractSettings(filters="c4,gopher")
     screen = f"{'# ' * 40}is what the screen showed."
     page = "<!doctype html><body><article>" + "".join(f"<p>{line}</p>" for line in [*PROSE, screen, SECOND])
-    found = extract.extract_page(url, page.encode(), chosen)
-    assert isinstance(found, Dropped)
+    found = extract.extract_page(page.encode(), chosen)
+    assert isinstance(found, Loss)
     assert (found.reason, filters.rule_of(found)) == (Reason.FILTER_GOPHER, "gopher.hashes_per_word")
-    found = extract.extract_page(url, page.replace("harbour", "{harbour}").encode(), chosen)
-    assert isinstance(found, Dropped)
+    found = extract.extract_page(page.replace("harbour", "{harbour}").encode(), chosen)
+    assert isinstance(found, Loss)
     assert found.reason is Reason.FILTER_C4
     page = "<!doctype html><body><article>" + "".join(f"<p>{line}</p>" for line in [*PROSE, "No end mark", SECOND])
-    found = extract.extract_page(url, page.encode(), ExtractSettings(filters="c4"))
-    assert isinstance(found, Extracted)
+    found = extract.extract_page(page.encode(), ExtractSettings(filters="c4"))
+    assert isinstance(found, Document)
     assert found.text == "\n".join([*PROSE, SECOND])
     assert vocabulary.load().decode(np.frombuffer(found.tokens, "<u2").tolist()) == found.text
 

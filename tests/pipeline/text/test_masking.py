@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from webtext.pipeline.documents import extract
 from webtext.pipeline.settings import ExtractSettings
 from webtext.pipeline.text import masking
-from webtext.pipeline.text.document import Extracted
+from webtext.pipeline.text.document import Document
 from webtext.schemas import vocabulary
 
 
@@ -107,8 +107,8 @@ def test_cost_is_linear_in_hostile_texts(unit, end):
 def test_the_chain_masks_when_told_to_and_counts(on):
     sentence = "The old harbour town, which you reach at mayor@harbour.org or 8.8.8.8, has changed a good deal. "
     page = "<!doctype html><body><article>" + "".join(f"<p>{sentence * 3} {n}.</p>" for n in range(6))
-    found = extract.extract_page("https://a.org/", page.encode(), ExtractSettings(mask=on))
-    assert isinstance(found, Extracted)
+    found = extract.extract_page(page.encode(), ExtractSettings(mask=on))
+    assert isinstance(found, Document)
     assert ("mayor@" in found.text, "8.8.8.8" in found.text) == (not on, not on)
     assert (found.masked_emails, found.masked_addresses) == ((18, 18) if on else (0, 0))
     assert vocabulary.load().decode(np.frombuffer(found.tokens, "<u2").tolist()) == found.text

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from webtext.pipeline.documents.decode import decode
 from webtext.pipeline.documents.extract import extract_page
 from webtext.pipeline.settings import ExtractSettings
-from webtext.pipeline.text.document import Dropped
 from webtext.pipeline.text.walls import ONE_SIGN, TWO_SIGNS, gone, soft_failure, visible
-from webtext.schemas.records import Reason
+from webtext.schemas.records import Loss, Reason
 
 ROOT = Path(__file__).resolve().parents[3]
 SHARED = ROOT.parent / "shared" / "data" / "html"
@@ -194,11 +193,11 @@ def test_pages_stay(name):
 
 def test_a_page_without_main_text_gets_the_reason_that_tells_more():
     html = b"<title>Just a moment...</title><body><noscript>Enable JavaScript and cookies to continue</noscript>"
-    found = extract_page("https://example.com/", html, ExtractSettings())
-    assert isinstance(found, Dropped)
+    found = extract_page(html, ExtractSettings())
+    assert isinstance(found, Loss)
     assert found.reason is Reason.BOT_CHECK
-    found = extract_page("https://example.com/", b"<title>A page</title><body>", ExtractSettings())
-    assert isinstance(found, Dropped)
+    found = extract_page(b"<title>A page</title><body>", ExtractSettings())
+    assert isinstance(found, Loss)
     assert found.reason is Reason.NO_TEXT
 
 

@@ -14,9 +14,9 @@ from webtext.pipeline.engine.beam_stage import run_stage
 from webtext.pipeline.engine.stage import StageError
 from webtext.pipeline.files import storage
 from webtext.pipeline.identity.urls import link_key
-from webtext.pipeline.pages.commoncrawl import index as crawl_index
-from webtext.pipeline.pages.commoncrawl import stage as commoncrawl
+from webtext.pipeline.pages.commoncrawl.index import find_index
 from webtext.pipeline.pages.commoncrawl.settings import CommonCrawlSettings
+from webtext.pipeline.pages.commoncrawl.stage import index_stage
 
 
 def wide_index(path, hosts, rows_of_each):
@@ -52,7 +52,7 @@ def test_of_row_groups_without_a_wanted_host_only_the_hosts_are_read(tmp_path):
     with serve(tmp_path / "crawl") as server:
         settings = CommonCrawlSettings(index=(f"{server.prefix}wide.parquet",), prefix=server.prefix, **FAST)
         manifest = write_links(tmp_path / "work", {link_key(url): (url, 1_450_000_000)})
-        index = commoncrawl.index_stage(settings, crawl_index.find_index(settings), str(tmp_path / "work"), manifest)
+        index = index_stage(settings, find_index(settings), str(tmp_path / "work"), manifest)
         counts = run_stage(index, (), 0).tally.counts
         log = [wanted.removeprefix("bytes=").split("-") for _, wanted, _ in server.log]
     asked = sum(int(end) - int(start) + 1 for start, end in log)
@@ -66,11 +66,11 @@ def test_a_large_index_has_few_parts(tmp_path):
     manifest = write_links(tmp_path, two_pages(tmp_path)[1])
     found = [storage.Found(f"{n:05d}.parquet", 1, 0.0) for n in range(15_000)]
     settings = CommonCrawlSettings(index=("x",), rounds=2)
-    parts = commoncrawl.index_stage(settings, found, str(tmp_path), manifest).parts
+    parts = index_stage(settings, found, str(tmp_path), manifest).parts
     assert len(parts) == 2 * 512
     for half in (parts[:512], parts[512:]):
-        assert [path for part in half for path in part.inputs] == [entry.path for entry in found]
-    assert max(len(part.inputs) for part in parts) == 30
+        assert [path for part in half for path in part.inputs["index"]] == [entry.path for entry in found]
+    assert max(len(part.inputs["index"]) for part in parts) == 30
 
 
 def test_lists_of_index_files(tmp_path):
@@ -78,14 +78,14 @@ def test_lists_of_index_files(tmp_path):
     (tmp_path / "cc-index-table.paths.gz").write_bytes(gzip.compress("\n".join(names).encode()))
     with serve(tmp_path) as server:
         settings = CommonCrawlSettings(index=(f"{server.prefix}cc-index-table.paths.gz",), prefix=server.prefix, **FAST)
-        [found] = crawl_index.find_index(settings)
+        [found] = find_index(settings)
     assert found.path == server.prefix + names[0]
     with pytest.raises(ValueError, match="lists no files"):
-        crawl_index.find_index(CommonCrawlSettings(index=("https://example.com/*.parquet",)))
+        find_index(CommonCrawlSettings(index=("https://example.com/*.parquet",)))
     with pytest.raises(ValueError, match="needs its index"):
-        crawl_index.find_index(CommonCrawlSettings())
+        find_index(CommonCrawlSettings())
     with pytest.raises(ValueError, match="must end in a slash"):
-        crawl_index.find_index(CommonCrawlSettings(index=("a",), prefix="s3://commoncrawl"))
+        find_index(CommonCrawlSettings(index=("a",), prefix="s3://commoncrawl"))
 
 
 def test_what_is_no_index_is_named(tmp_path):

@@ -37,14 +37,14 @@ from without_engine import run_until
 from webtext.pipeline.archives import warc
 from webtext.pipeline.corpus import build_corpus
 from webtext.pipeline.engine.beam_stage import run_stage
-from webtext.pipeline.engine.stage import Stage, numbered
+from webtext.pipeline.engine.stage import Shuffle, Stage, numbered
 from webtext.pipeline.files import storage
+from webtext.pipeline.flow import ARCHIVE, COMMONCRAWL
 from webtext.pipeline.identity.urls import canonicalize, link_key
 from webtext.pipeline.inputs import Inputs
-from webtext.pipeline.pages import stages as pages
-from webtext.pipeline.pages.commoncrawl import stage as commoncrawl
 from webtext.pipeline.pages.commoncrawl.settings import CommonCrawlSettings
 from webtext.pipeline.pages.crawl.settings import FetchSettings
+from webtext.pipeline.pages.stages import emit_pages, run_pages
 from webtext.schemas.records import Reason
 
 
@@ -154,20 +154,24 @@ def test_the_ledger_is_closed(world):
 
 def test_pages_takes_what_was_made(world, tmp_path):
     folder, crawl, links, _, captures, _ = world
-    made = str(folder / "work" / commoncrawl.STAGE)
+    made = str(folder / "work" / COMMONCRAWL)
     both = [
         (storage.join(made, table.name), storage.join(made, archive.name))
-        for table, archive in zip(captures.named(".captures.parquet"), captures.named(commoncrawl.WARC), strict=True)
+        for table, archive in zip(captures.named(".captures.parquet"), captures.named(ARCHIVE), strict=True)
     ]
     stage = Stage(
         name="pages",
         folder=str(tmp_path),
         settings={},
         inputs=(),
-        parts=numbered([str(path)] for path in sorted((folder / "work" / "links").glob("*.parquet"))),
-        run=partial(pages.choose, [archive for _, archive in both]),
+        parts=numbered({"links": [str(path)]} for path in sorted((folder / "work" / "links").glob("*.parquet"))),
+        run=Shuffle(
+            sources=numbered({"captures": [table]} for table, _ in both),
+            emit=partial(emit_pages, PARTS),
+            run=partial(run_pages, [archive for _, archive in both]),
+            bytes=1000,
+        ),
         unit="links",
-        shuffle=pages_shuffle([table for table, _ in both]),
     )
     run_stage(stage, (), 0)
     found = {r["key"]: r for path in tmp_path.glob("*.pages.parquet") for r in pq.read_table(path).to_pylist()}
@@ -176,12 +180,6 @@ def test_pages_takes_what_was_made(world, tmp_path):
     with open(row["archive"], "rb") as stream:
         page = warc.read_page(stream, row["offset"], MAX_PAGE)
     assert link_key(canonicalize(page.url)) == row["key"]
-
-
-def pages_shuffle(captures):
-    from webtext.pipeline.engine.stage import Shuffle
-
-    return Shuffle(numbered([path] for path in captures), partial(pages.emit, PARTS), 1000)
 
 
 def test_few_requests_over_few_connections(world):
@@ -223,12 +221,14 @@ def test_a_part_that_was_killed_is_done_again(world, tmp_path):
     code = (
         "import sys, pickle\n"
         "from webtext.pipeline.engine import stage\n"
-        "from webtext.pipeline.pages.commoncrawl import index as crawl_index, ranges, stage as commoncrawl\n"
+        "from webtext.pipeline.pages.commoncrawl import ranges\n"
+        "from webtext.pipeline.pages.commoncrawl.index import find_index\n"
+        "from webtext.pipeline.pages.commoncrawl.stage import commoncrawl_stage, index_stage\n"
         "settings, work, manifest = pickle.load(sys.stdin.buffer)\n"
-        "index = commoncrawl.index_stage(settings, crawl_index.find_index(settings), work, manifest)\n"
+        "index = index_stage(settings, find_index(settings), work, manifest)\n"
         "for part in index.parts: stage.run_part(index, part)\n"
         "made = stage.complete(index)\n"
-        "captures = commoncrawl.capture_stage(settings, 2_000_000, work, manifest, made)\n"
+        "captures = commoncrawl_stage(settings, 2_000_000, work, manifest, made)\n"
         "stage.run_part(captures, captures.parts[1])\n"
         "left = 5\n"
         "whole = ranges.RangeReader.read\n"

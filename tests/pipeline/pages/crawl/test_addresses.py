@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from loopback import HTML, Names, answer, serve
 
 from webtext.pipeline.pages.crawl.addresses import (
-    ForbiddenAddress,
+    ForbiddenAddressError,
     GuardedResolver,
     SystemResolver,
     check_ip,
@@ -227,7 +227,7 @@ def test_the_resolver_drops_what_is_inside():
 
     assert asyncio.run(resolve("mixed.example")) == ["8.8.8.8", "2606:4700::1111"]
     assert len(asyncio.run(resolve("mixed.example", allow_private=True))) == 5
-    with pytest.raises(ForbiddenAddress, match=r"inside.example resolves to 10.0.0.1 is private \(RFC 1918\)"):
+    with pytest.raises(ForbiddenAddressError, match=r"inside.example resolves to 10.0.0.1 is private \(RFC 1918\)"):
         asyncio.run(resolve("inside.example"))
     for name in ("nothing.example", "missing.example"):
         with pytest.raises(socket.gaierror):
@@ -265,7 +265,7 @@ def test_the_system_resolver_takes_any_name():
 
 def test_the_socket_is_the_last_check():
     address = (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 80))
-    with pytest.raises(ForbiddenAddress, match="loopback"):
+    with pytest.raises(ForbiddenAddressError, match="loopback"):
         open_socket(address)
     open_socket(address, allow_private=True).close()
     open_socket((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("8.8.8.8", 80))).close()
@@ -290,10 +290,10 @@ def test_nothing_that_is_not_global_passes(number):
     ip = ipaddress.IPv4Address(number)
     if not ip.is_global:
         for form in (str(ip), f"::ffff:{ip}", f"64:ff9b::{ip}", f"::{ip}"):
-            with pytest.raises(ForbiddenAddress):
+            with pytest.raises(ForbiddenAddressError):
                 check_ip(form)
         for host in (str(number), hex(number), f"0{number:o}"):
-            with pytest.raises(ForbiddenAddress):
+            with pytest.raises(ForbiddenAddressError):
                 check_url(f"http://{host}/")
 
 
@@ -301,17 +301,17 @@ def test_nothing_that_is_not_global_passes(number):
 def test_nothing_of_six_that_is_not_global_passes(number):
     ip = ipaddress.IPv6Address(number)
     if not ip.is_global:
-        with pytest.raises(ForbiddenAddress):
+        with pytest.raises(ForbiddenAddressError):
             check_ip(str(ip))
 
 
 def test_ports():
     check_url("http://example.com:8080/")
     for port in (22, 25, 6379, 3306, 11211):
-        with pytest.raises(ForbiddenAddress, match=f"port {port}, allowed are 80"):
+        with pytest.raises(ForbiddenAddressError, match=f"port {port}, allowed are 80"):
             check_url(f"http://example.com:{port}/")
     check_url("http://example.com:22/", ports=())
-    with pytest.raises(ForbiddenAddress, match="port 443"):
+    with pytest.raises(ForbiddenAddressError, match="port 443"):
         check_url("https://example.com/", ports=(80,))
 
 

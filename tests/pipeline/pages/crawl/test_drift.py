@@ -1,6 +1,6 @@
 import pytest
 
-from webtext.pipeline.pages.crawl.drift import lost
+from webtext.pipeline.pages.crawl.drift import no_longer_the_page
 from webtext.pipeline.pages.crawl.outcome import Outcome, Redirect
 from webtext.schemas.records import Reason
 
@@ -17,23 +17,23 @@ def outcome(final="https://example.com/a/page", modified="", redirected=False):
 
 
 def reason(found):
-    return found and found[0]
+    return found and found.reason
 
 
 @pytest.mark.parametrize("front", ["https://example.com/", "https://www.example.com", "https://other.example/"])
 def test_a_page_that_leads_to_a_front_page_is_gone(front):
-    assert reason(lost(outcome(front, redirected=True), POSTED, 0)) is Reason.SOFT_404
+    assert reason(no_longer_the_page(outcome(front, redirected=True), POSTED, 0)) is Reason.SOFT_404
 
 
 @pytest.mark.parametrize("final", ["https://example.com/a/page/", "https://example.com/?p=17", "https://example.com/b"])
 def test_other_redirects_are_taken(final):
-    assert lost(outcome(final, redirected=True), POSTED, 2) is None
+    assert no_longer_the_page(outcome(final, redirected=True), POSTED, 2) is None
 
 
 def test_a_front_page_that_was_linked_to_is_taken():
     page = outcome("https://example.com/", redirected=True)
     page.url = "http://example.com/"
-    assert lost(page, POSTED, 2) is None
+    assert no_longer_the_page(page, POSTED, 2) is None
 
 
 @pytest.mark.parametrize(
@@ -49,17 +49,17 @@ def test_a_front_page_that_was_linked_to_is_taken():
     ],
 )
 def test_last_modified_is_held_against_the_post(modified, years, expected):
-    assert reason(lost(outcome(modified=modified), POSTED, years)) is expected
+    assert reason(no_longer_the_page(outcome(modified=modified), POSTED, years)) is expected
 
 
 def test_without_a_post_time_nothing_is_late():
-    assert lost(outcome(modified="Sat, 13 May 2017 12:00:00 GMT"), 0, 2) is None
+    assert no_longer_the_page(outcome(modified="Sat, 13 May 2017 12:00:00 GMT"), 0, 2) is None
 
 
 def test_a_failure_is_not_judged_again():
     page = outcome("https://example.com/", redirected=True)
     page.reason = Reason.HTTP_STATUS
-    assert lost(page, POSTED, 2) is None
+    assert no_longer_the_page(page, POSTED, 2) is None
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_failure_is_not_judged_again():
         (b"\xff\x00<title", None),
     ],
 )
-def test_a_page_that_says_it_is_gone_is_lost(page, expected):
+def test_a_page_that_says_it_is_gone_is_no_longer_the_page(page, expected):
     found = outcome()
     found.page = page
-    assert reason(lost(found, POSTED, 0)) is expected
+    assert reason(no_longer_the_page(found, POSTED, 0)) is expected

@@ -16,8 +16,8 @@ from crawl_parts import DELAY, PARTS, crawl_of, page_at, rows_of, run_stage, sit
 from webtext.pipeline.engine import packed
 from webtext.pipeline.engine.stage import emit_blocks
 from webtext.pipeline.identity import urls
-from webtext.pipeline.pages.crawl import stage as fetch
 from webtext.pipeline.pages.crawl.spool import JOURNAL, PREFIX
+from webtext.pipeline.pages.crawl.stage import _RECORD, targets_of
 
 ONE_PART = """
 import sys, crawl_parts
@@ -117,8 +117,8 @@ def journalled(stage):
         path = Path(stage.folder) / f"{PREFIX}{part.name}" / JOURNAL
         if path.exists():
             mine = [block for ordinal, block in blocks if ordinal == part.ordinal]
-            links = [source.inputs[0] for source in stage.shuffle.sources]
-            targets = fetch.targets_of(packed.gather(mine, fetch._RECORD), links)
+            links = [path for source in stage.shuffle.sources for path in source.inputs["links"]]
+            targets = targets_of(packed.gather(mine, _RECORD), links)
             lines = path.read_bytes().split(b"\n")[1:-1]
             found |= {targets[json.loads(line)[0]].url for line in lines}
     return found

@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 
 import loopback_site
-import numpy as np
 import pytest
 import toy_webs
 import xxhash
@@ -34,10 +33,11 @@ from webtext.pipeline.engine import packed
 from webtext.pipeline.engine.stage import Shuffle, Stage, complete, emit_blocks, numbered, run_shuffled_part
 from webtext.pipeline.identity import domains, urls
 from webtext.pipeline.inputs import Inputs
-from webtext.pipeline.pages import stages as pages
-from webtext.pipeline.pages.crawl import stage as fetch
 from webtext.pipeline.pages.crawl.outcome import Outcome
+from webtext.pipeline.pages.crawl.recorder import Recorder
 from webtext.pipeline.pages.crawl.spool import PREFIX, Spool, sweep
+from webtext.pipeline.pages.crawl.stage import _RECORD, emit_fetch, targets_of
+from webtext.pipeline.pages.stages import emit_pages, run_pages
 from webtext.pipeline.settings import ExtractSettings
 from webtext.schemas.records import Reason
 
@@ -154,10 +154,14 @@ def test_pages_rejects_each_failure_with_its_own_reason(crawl, tmp_path):
         folder=str(tmp_path),
         settings={},
         inputs=[],
-        parts=numbered([links[:1]]),
-        run=partial(pages.choose, archives),
+        parts=numbered([{"links": links[:1]}]),
+        run=Shuffle(
+            sources=numbered({"captures": [path]} for path in captures),
+            emit=partial(emit_pages, 1),
+            run=partial(run_pages, archives),
+            bytes=0,
+        ),
         unit="links",
-        shuffle=Shuffle(numbered([path] for path in captures), partial(pages.emit, 1), 0),
     )
     blocks = [
         block for source in stage.shuffle.sources for _, block in emit_blocks(stage.shuffle, frozenset([0]), source)
@@ -190,7 +194,7 @@ def test_a_page_is_decoded_again_only_for_another_limit(tmp_path, limit, page):
     outcome = Outcome("http://a.example/", "http://a.example/", 200, page=b"<p>judged", payload=b"<p>stored")
     outcome.response_head = b"HTTP/1.1 200 OK\r\n\r\n"
     with Spool(str(tmp_path), "f") as spool:
-        recorder = fetch.Recorder(spool, SETTINGS, limit)
+        recorder = Recorder(spool, SETTINGS, limit)
         recorder.record(0, outcome)
     assert recorder.entries[0].digest == xxhash.xxh3_128_hexdigest(page)
 
@@ -198,17 +202,17 @@ def test_a_page_is_decoded_again_only_for_another_limit(tmp_path, limit, page):
 def test_equal_links_give_equal_parts(tmp_path):
     found = [f"http://h{n}.example{n % 7}.com/{n}" for n in range(200)]
     write_links(tmp_path / "a.parquet", found)
-    [source] = numbered([[str(tmp_path / "a.parquet")]])
-    blocks = fetch.emit(4, source, frozenset(range(4)))
-    assert sum(len(block) for _, block in blocks) == len(found) * fetch.RECORD_BYTES
+    [source] = numbered([{"links": [str(tmp_path / "a.parquet")]}])
+    blocks = emit_fetch(4, source, frozenset(range(4)))
+    assert sum(len(block) for _, block in blocks) == len(found) * _RECORD.itemsize
     owners = {}
     for ordinal, block in blocks:
-        targets = fetch.targets_of(packed.gather([block], fetch._RECORD), [str(tmp_path / "a.parquet")])
+        targets = targets_of(packed.gather([block], _RECORD), [str(tmp_path / "a.parquet")])
         for target in targets:
             assert owners.setdefault(domains.registered(target.url), ordinal) == ordinal
             assert target.key == urls.link_key(target.url)
-    assert fetch.emit(4, source, frozenset([0]))[0][0] in (0, 1, 2, 3)
-    assert np.dtype(fetch._RECORD).itemsize == 16
+    assert emit_fetch(4, source, frozenset([0]))[0][0] in (0, 1, 2, 3)
+    assert _RECORD.itemsize == 16
 
 
 def test_a_build_fetches_its_pages_and_continues_without_asking_again(tmp_path):
