@@ -1,7 +1,7 @@
-import subprocess
 import sys
 
 import pytest
+from processes import finished
 
 import beam_runner
 from webtext.jobs.beam_flags import separate
@@ -70,7 +70,5 @@ def test_what_beams_flags_say_is_checked_before_any_work(flags, message, tmp_pat
 
 
 def test_beams_own_import_is_silent():
-    done = subprocess.run(
-        [sys.executable, beam_runner.__file__, "--wrok=w"], capture_output=True, text=True, check=False
-    )
+    done = finished([sys.executable, beam_runner.__file__, "--wrok=w"], text=True)
     assert (done.returncode, done.stderr) == (2, "error: unknown flag --wrok; did you mean --work?\n")

@@ -12,6 +12,7 @@ from pathlib import Path
 import apache_beam as beam
 import pytest
 import toy_webs
+from processes import started
 
 from webtext.pipeline.corpus import build_corpus
 from webtext.pipeline.engine.beam_options import beam_options
@@ -79,20 +80,18 @@ def service(tmp_path_factory):
     environment = os.environ | {"PYTHONPATH": str(HERE.parent / "support")}  # the stages of tests, by name
     with (
         (folder / "service.log").open("wb") as log,
-        subprocess.Popen(
+        started(
             [sys.executable, str(HERE / "fake_service.py"), str(journal)],
+            3600,  # of all its tests
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
             env=environment,
         ) as process,
     ):
-        try:
-            line = process.stdout.readline()
-            assert line, (folder / "service.log").read_text()
-            yield Dataflow(f"http://localhost:{int(line)}", journal, staging)
-        finally:
-            process.kill()
+        line = process.stdout.readline()
+        assert line, (folder / "service.log").read_text()
+        yield Dataflow(f"http://localhost:{int(line)}", journal, staging)
 
 
 class _Hurry:

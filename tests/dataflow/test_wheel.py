@@ -2,13 +2,13 @@
 
 import os
 import shutil
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 import toy_stages
+from processes import finished
 
 from webtext.pipeline.engine.beam_stage import run_stage
 
@@ -43,9 +43,8 @@ def wheel(tmp_path_factory):
         shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE", "beam_runner.py"):
         shutil.copy(ROOT / name, source)
-    # The source archive first, and the wheel out of that.
-    command = [str(uv), "build", "--out-dir", str(source / "dist"), str(source)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [str(uv), "build", "--wheel", "--out-dir", str(source / "dist"), str(source)]
+    done = finished(command, text=True)
     if "Failed to fetch" in done.stderr or "error sending request" in done.stderr:
         pytest.skip("the package index, which setuptools comes from, is out of reach")
     assert done.returncode == 0, done.stderr
@@ -73,7 +72,7 @@ def test_code_and_data_are_found_where_the_wheel_is_installed(wheel, tmp_path):
     # Not isolated from this environment, which has the dependencies; but ahead of the source tree.
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
     command = [sys.executable, "-c", USES_ITS_DATA, str(tmp_path / "site")]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = finished(command, cwd=tmp_path, env=environment, text=True)
     assert done.returncode == 0, done.stderr
 
 

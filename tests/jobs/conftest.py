@@ -1,8 +1,8 @@
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from processes import finished
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "miniweb"
 
@@ -21,8 +21,6 @@ def miniweb_build(tmp_path_factory):
         "--workers=2",
     ]
     # In a process of its own: a build starts a fork server, which a test process should not have.
-    done = subprocess.run(
-        [sys.executable, "-m", "webtext.jobs.cli", "build", *flags], capture_output=True, text=True, check=False
-    )
+    done = finished([sys.executable, "-m", "webtext.jobs.cli", "build", *flags], text=True)
     assert done.returncode == 0, done.stderr
     return work

@@ -4,10 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from processes import finished, living, started, wait_for
 
 from webtext.jobs.build import BuildConfig
 from webtext.jobs.config import parse
@@ -24,27 +24,6 @@ def build_command(work):
     ]
 
 
-def descendants_of_group(group):
-    """Processes that are still in a process group."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
-            except OSError:
-                continue
-            if int(fields[2]) == group and fields[0] != "Z":
-                found.append(int(entry.name))
-    return found
-
-
-def wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def heed_interrupts():
     """Undo what a shell does to the commands that it starts in the background: they ignore Ctrl-C, and so do theirs."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -52,11 +31,10 @@ def heed_interrupts():
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_build_leaves_no_process_behind(tmp_path, stop):
-    with subprocess.Popen(
+    with started(
         build_command(tmp_path),
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,
         preexec_fn=heed_interrupts,
     ) as process:
         # The first pages are being extracted when the temporary file of the first part is there.
@@ -66,18 +44,18 @@ def test_a_stopped_build_leaves_no_process_behind(tmp_path, stop):
         else:
             process.send_signal(stop)
         _, messages = process.communicate(timeout=60)
+        wait_for(lambda: not living(process.pid))
     if stop is signal.SIGINT:
         assert process.returncode == 130
         assert "interrupted; the same command continues from what is finished" in messages
         assert "Traceback" not in messages
-    wait_for(lambda: not descendants_of_group(process.pid), seconds=30)
     assert not (tmp_path / "corpus" / "manifest.json").exists()
 
 
 def test_a_missing_input_is_one_line(tmp_path):
     command = build_command(tmp_path)
     command[command.index("--warcs") + 1] = str(tmp_path / "nothing-*.warc.gz")
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = finished(command, text=True)
     assert done.returncode == 1
     assert done.stderr.strip().endswith("nothing-*.warc.gz'")
     assert "Traceback" not in done.stderr
@@ -86,7 +64,7 @@ def test_a_missing_input_is_one_line(tmp_path):
 def test_an_error_inside_a_stage_is_one_line_and_names_the_stage(tmp_path):
     unreadable = "/proc/self/mem"  # a file that can be opened; reading its beginning is an error
     command = [*build_command(tmp_path), "--submissions", unreadable]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = finished(command, text=True)
     assert done.returncode == 1
     assert "error: stage posts: [Errno 5] Input/output error; finished parts stay" in done.stderr
     assert "Traceback" not in done.stderr
@@ -102,7 +80,7 @@ def test_an_error_inside_a_stage_is_one_line_and_names_the_stage(tmp_path):
     ],
 )
 def test_values_out_of_range_are_refused_before_any_work(tmp_path, flag, value, message):
-    done = subprocess.run([*build_command(tmp_path), flag, value], capture_output=True, text=True, check=False)
+    done = finished([*build_command(tmp_path), flag, value], text=True)
     assert done.returncode != 0
     assert message in " ".join(done.stderr.replace("│", "").split())  # tyro draws a box
     assert not list(tmp_path.iterdir())
@@ -134,10 +112,10 @@ def test_texts_to_a_corpus(tmp_path):
     (tmp_path / "in.txt").write_text(sentence * 40)
     work = tmp_path / "work"
     command = [*WEBTEXT, "build", "--config", "demo", "--work", str(work), "--documents", str(tmp_path / "*.txt")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = finished(command, text=True)
     assert done.returncode == 0, done.stderr
     assert "Judge the texts" in done.stdout
-    verified = subprocess.run([*WEBTEXT, "verify", str(work / "corpus")], capture_output=True, text=True, check=False)
+    verified = finished([*WEBTEXT, "verify", str(work / "corpus")], text=True)
     assert verified.stdout.startswith("ok: ")
-    why = subprocess.run([*WEBTEXT, "why", "in.txt", "--work", str(work)], capture_output=True, text=True, check=False)
+    why = finished([*WEBTEXT, "why", "in.txt", "--work", str(work)], text=True)
     assert (why.returncode, "id:in.txt" in why.stdout, "kept" in why.stdout) == (0, True, True)

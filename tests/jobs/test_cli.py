@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import pytest
+from processes import finished, started
 
 from webtext.jobs import cli
 from webtext.jobs.config import UsageError
@@ -20,7 +21,7 @@ def test_help_imports_neither_beam_nor_torch(args):
         "heavy = sorted({'apache_beam', 'torch', 'pyarrow', 'numpy'} & set(sys.modules))\n"
         "sys.exit(f'imported {heavy}' if heavy else status)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script, *args], capture_output=True, text=True, check=False)
+    done = finished([sys.executable, "-c", script, *args], text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert "--links.score" in done.stdout if args == ["build", "--help"] else "pretrain" in done.stdout
 
@@ -96,9 +97,7 @@ def test_a_reader_that_leaves_early_is_no_error():
     script = (
         "from webtext.jobs import cli\ndef work():\n  while True: print('x' * 1000)\nraise SystemExit(cli.guard(work))"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as writer:
+    with started([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as writer:
         assert writer.stdout is not None
         assert writer.stderr is not None
         writer.stdout.readline()

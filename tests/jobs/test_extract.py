@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from processes import finished, living, started, wait_for
 
 MINIWEB = Path(__file__).resolve().parents[2] / "examples" / "miniweb"
 ARCHIVES = sorted(map(str, MINIWEB.glob("*.warc.gz")))
@@ -21,7 +22,7 @@ WEBTEXT = [sys.executable, "-m", "webtext.jobs.cli", "extract"]
 
 def extract(*args, stdin=b""):
     # In a process of its own: the command starts a fork server, which a test process should not have.
-    return subprocess.run([*WEBTEXT, *map(str, args)], input=stdin, capture_output=True, check=False)
+    return finished([*WEBTEXT, *map(str, args)], input=stdin)
 
 
 def lines(done):
@@ -128,15 +129,14 @@ def test_misuse_is_one_line():
 
 
 def test_a_reader_that_has_had_enough(tmp_path):
-    with subprocess.Popen(
-        [*WEBTEXT, *ARCHIVES, "--workers", "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+    with started([*WEBTEXT, *ARCHIVES, "--workers", "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         json.loads(process.stdout.readline())
         process.stdout.close()
         assert process.stderr is not None
         assert process.stderr.read() == b""
         assert process.wait(60) == 1
+        wait_for(lambda: not living(process.pid))
 
 
 def heed_interrupts():
@@ -147,11 +147,10 @@ def heed_interrupts():
 def test_ctrl_c_is_clean_in_the_middle_of_a_page(tmp_path):
     slow = tmp_path / "slow.html"
     slow.write_bytes(SLOW)
-    with subprocess.Popen(
+    with started(
         [*WEBTEXT, ARCHIVES[0], str(slow), "--workers", "2", "--extract.cpu-seconds", "1000"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        start_new_session=True,
         preexec_fn=heed_interrupts,
     ) as process:
         assert process.stdout is not None

@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-import subprocess
 import sys
 from collections import Counter
 
 import pyarrow.parquet as pq
 import pytest
+from processes import finished
 
 from webtext.jobs import cli
 from webtext.jobs.config import parse
@@ -20,7 +20,7 @@ from webtext.schemas.manifest import StageManifest
 def webtext(*args):
     # In a process of its own: the command starts a fork server, which a test process should not have.
     command = [sys.executable, "-m", "webtext.jobs.cli", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return finished(command, text=True)
 
 
 def contents(folder):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from processes import finished
 
 from webtext.model import checkpoint
 from webtext.model.checkpoint import MODEL
@@ -90,7 +90,7 @@ def start(
     script.write_text(RANK)
     command = [sys.executable, *by, str(ranks), str(script), arguments]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    done = finished(command, env=environment, text=True, limit=280)
     print(done.stderr[-3000:])  # pytest shows it when the test fails
     return done.returncode
 

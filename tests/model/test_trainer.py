@@ -11,12 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from processes import started
 
 from webtext.jobs.sample import SampleConfig
 from webtext.jobs.sample import run as sample
@@ -236,9 +238,9 @@ class Command:
             *(f"--{name}={flags[name]}" for name in flags),
         ]
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self) -> AbstractContextManager[subprocess.Popen[bytes]]:
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        return subprocess.Popen(self.args, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return started(self.args, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def stop_at(self, step: int, number: signal.Signals) -> int:
         """Start, send the signal once the log has the step; returns the exit status."""
@@ -246,16 +248,17 @@ class Command:
         return self.stop_when(lambda: log.exists() and log.read_bytes().count(b"\n") >= step, number)
 
     def stop_when(self, time_has_come: Callable[[], bool], number: signal.Signals) -> int:
-        process = self.start()
-        while process.poll() is None:
-            if time_has_come():
-                process.send_signal(number)
-                break
-            time.sleep(0.0005)
-        return process.wait(120)
+        with self.start() as process:
+            while process.poll() is None:
+                if time_has_come():
+                    process.send_signal(number)
+                    break
+                time.sleep(0.0005)
+            return process.wait()
 
     def finish(self) -> None:
-        assert self.start().wait(120) == 0
+        with self.start() as process:
+            assert process.wait() == 0
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:

@@ -10,6 +10,7 @@ import time
 import memory_store
 import pytest
 import toy_webs
+from processes import started
 
 from webtext.pipeline.settings import CorpusSettings, DedupSettings
 from webtext.schemas.manifest import CorpusManifest
@@ -82,7 +83,7 @@ def test_a_build_killed_at_any_moment_continues_to_the_same_corpus(web, tmp_path
     command = [sys.executable, str(script), str(tmp_path / "work"), str(folder)]
     kills = 0
     for delay in (2.0, 3.0, 4.0):
-        with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, start_new_session=True) as process:
+        with started(command, env=environment, stderr=subprocess.DEVNULL) as process:
             time.sleep(delay)
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)

@@ -3,13 +3,12 @@
 import hashlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,6 +16,7 @@ from typing import Final
 import measure
 import toy_webs
 from engine_services import end_with_this_process
+from processes import started
 
 _POLL: Final = 0.5  # seconds between two looks at the memory of all processes
 TIMEOUT: Final = 900  # seconds for one build on a busy machine
@@ -63,23 +63,20 @@ def launched(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A build at work; it is killed with its children where the block ends before it."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        process = subprocess.Popen(
+    with (
+        log.open("ab") as output,
+        started(
             command(web, work, *flags),
+            TIMEOUT,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             env=os.environ | dict(environment),
             cwd=log.parent,
-            start_new_session=True,
             preexec_fn=end_with_this_process,
-        )
-    try:
+        ) as process,
+    ):
         yield process
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def build(
@@ -88,7 +85,7 @@ def build(
     """Build to the end. Raises RuntimeError with the end of the log if it fails."""
     start = time.monotonic()
     with launched(log, web, work, flags, environment or {}) as process, peak_memory() as peak:
-        status = process.wait(TIMEOUT)
+        status = process.wait()
     if status:
         raise RuntimeError(f"the build ended with {status}: {log.read_text(errors='replace')[-4000:]}")
     return Cost(log.stem, time.monotonic() - start, peak(), os.getloadavg()[0])

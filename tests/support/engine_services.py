@@ -18,9 +18,11 @@ from typing import Final
 import engine_parts
 import pytest
 from engine_parts import FLINK_JOB_SERVER, GCS, JAVA, PRISM, S3, SPARK_ITSELF, SPARK_JOB_SERVER
+from processes import started
 
 START: Final = 120  # seconds that a service has to open its port: a JVM on a busy machine
 _SHORT_LIVED: Final = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx1g")  # a JVM for minutes, on few cores
+_LONGEST: Final = 3600  # seconds that a service may be needed
 _END: Final = 10  # seconds from SIGTERM to SIGKILL
 
 
@@ -49,16 +51,18 @@ class Service:
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
-            self.process = subprocess.Popen(
+            starting = started(
                 command,
+                _LONGEST,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=os.environ | dict(environment or {}),
                 cwd=log.parent,  # what it writes beside itself does not land in the source tree
-                start_new_session=True,
                 preexec_fn=end_with_this_process,
             )
+            self._running = ExitStack()
+            self.process = self._running.enter_context(starting)
 
     def wait_for(self, port: int) -> None:
         """Return when it takes connections there. Raises RuntimeError with the end of its log if it does not."""
@@ -77,17 +81,11 @@ class Service:
 
     def end(self) -> None:
         """End the whole group, whatever state it is in."""
-        self._signal(signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(_END)
-        self._signal(signal.SIGKILL)  # also what outlived its parent
-        self.process.wait()
-
-    def _signal(self, number: signal.Signals) -> None:
-        try:
-            os.killpg(self.process.pid, number)
-        except ProcessLookupError:
-            return
+        with self._running:  # which kills also what outlived its parent
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(_END)
 
 
 def free_port() -> int:
@@ -103,12 +101,12 @@ def service(
     log: Path, command: Sequence[str], port: int, environment: Mapping[str, str] | None = None
 ) -> Iterator[Service]:
     """A service that takes connections on `port` while the block runs."""
-    started = Service(log, command, environment)
+    running = Service(log, command, environment)
     try:
-        started.wait_for(port)
-        yield started
+        running.wait_for(port)
+        yield running
     finally:
-        started.end()
+        running.end()
 
 
 def _jar() -> Path:

@@ -21,6 +21,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 REAL = ROOT.parent / "shared" / "data" / "html"
 
+_LIMIT = 3600  # seconds: a module of tests, a benchmark
+
 # How many hosts of each kind, how many links each has, and what becomes of them: a Reason, or "" for a page.
 KINDS = {
     "good": (236, 4, ""),
@@ -320,8 +322,10 @@ async def _main(log):
 @contextmanager
 def running(log):
     """The site in a process of its own; gives its port. It outlives no caller: its standard input would end."""
+    from processes import started  # not on the path of that process
+
     command = [sys.executable, __file__, str(log)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with started(command, _LIMIT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield int(process.stdout.readline())
         finally:

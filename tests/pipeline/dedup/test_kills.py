@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import toy_documents
+from processes import started
 
 from webtext.pipeline.dedup import groups
 from webtext.pipeline.dedup.recipe import find_copies
@@ -61,17 +62,16 @@ def receipts(work):
 
 
 def search(work):
-    return subprocess.Popen([sys.executable, "-c", SEARCH, work], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    return started([sys.executable, "-c", SEARCH, work], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 def kill_at(work, done):
     """Search until so many parts have a receipt, then kill. False where it ended before that was seen."""
-    process = search(work)
-    while receipts(work) < done and process.poll() is None:
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.stderr.close()
-    return process.wait() == -signal.SIGKILL
+    with search(work) as process:
+        while receipts(work) < done and process.poll() is None:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        return process.wait() == -signal.SIGKILL
 
 
 def test_kills_change_nothing(tmp_path, monkeypatch):

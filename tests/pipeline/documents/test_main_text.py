@@ -2,7 +2,6 @@ import gzip
 import hashlib
 import itertools
 import math
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree, html
+from processes import finished
 from trafilatura import external, html2txt
 
 from webtext.pipeline.documents import main_text
@@ -45,7 +45,8 @@ def paths():
 
 def texts_of_trafilatura(names):
     """Hashes, from a process of its own, which can't have our functions in trafilatura."""
-    plain = subprocess.run([sys.executable, "-c", PLAIN, *names], capture_output=True, text=True, check=True)
+    plain = finished([sys.executable, "-c", PLAIN, *names], text=True)
+    assert plain.returncode == 0, plain.stderr
     return plain.stdout.split()
 
 

@@ -32,8 +32,9 @@ def _tell_whether_shared(known, answer):
 def test_a_forked_process_has_sockets_of_its_own():
     assert object_stores.FileSystems
     mine, yours = multiprocessing.Pipe()
-    child = multiprocessing.get_context("fork").Process(target=_tell_whether_shared, args=(id(client().client), yours))
+    arguments = (id(client().client), yours)
+    child = multiprocessing.get_context("fork").Process(target=_tell_whether_shared, args=arguments, daemon=True)
     child.start()
     assert mine.poll(60)
     assert mine.recv() is False
-    child.join()
+    child.join(60)

@@ -37,11 +37,17 @@ def alone(tmp_path_factory):
     return files_of(folder)
 
 
-def test_two_processes_publish_one_part_at_the_same_moment(tmp_path, alone):
-    barrier = _CONTEXT.Barrier(2)
-    processes = [_CONTEXT.Process(target=publish_in_turn, args=(barrier, str(tmp_path), ROUNDS)) for _ in range(2)]
+def start(*calls):
+    """A process for each call. They end with this one, whatever state they are in."""
+    processes = [_CONTEXT.Process(target=target, args=args, daemon=True) for target, *args in calls]
     for process in processes:
         process.start()
+    return processes
+
+
+def test_two_processes_publish_one_part_at_the_same_moment(tmp_path, alone):
+    barrier = _CONTEXT.Barrier(2)
+    processes = start(*[(publish_in_turn, barrier, str(tmp_path), ROUNDS)] * 2)
     seen = 0
     while any(process.is_alive() for process in processes):
         # A reader never sees half a file, whatever moment it comes in.
@@ -56,12 +62,10 @@ def test_two_processes_publish_one_part_at_the_same_moment(tmp_path, alone):
         assert machinery.complete(slow_stage(tmp_path / str(number))).tally.taken == ROWS
 
 
-def start(folder, *pauses):
+def start_slowly(folder, *pauses):
     """Processes that begin with the part now, one for each pause."""
     barrier = _CONTEXT.Barrier(len(pauses) + 1)
-    processes = [_CONTEXT.Process(target=publish_slowly, args=(barrier, str(folder), pause)) for pause in pauses]
-    for process in processes:
-        process.start()
+    processes = start(*[(publish_slowly, barrier, str(folder), pause) for pause in pauses])
     barrier.wait(60)
     return processes
 
@@ -73,7 +77,7 @@ def is_temporary(path):
 @pytest.mark.parametrize("seed", range(KILLS))
 def test_one_of_two_is_killed_in_the_middle(tmp_path, alone, seed):
     # The one that stays is ahead, level or behind.
-    victim, other = start(tmp_path, 0.02, (0.0, 0.02, 0.04)[seed % 3])
+    victim, other = start_slowly(tmp_path, 0.02, (0.0, 0.02, 0.04)[seed % 3])
     time.sleep(random.Random(seed).uniform(0, 0.2))
     victim.kill()
     victim.join()
@@ -87,7 +91,7 @@ def test_one_of_two_is_killed_in_the_middle(tmp_path, alone, seed):
 
 
 def test_a_killed_part_has_no_receipt_and_is_done_again(tmp_path, alone):
-    [victim] = start(tmp_path, 0.2)
+    [victim] = start_slowly(tmp_path, 0.2)
     deadline = time.monotonic() + 60
     while not any(map(is_temporary, tmp_path.iterdir())):
         assert time.monotonic() < deadline
@@ -105,7 +109,7 @@ def test_a_killed_part_has_no_receipt_and_is_done_again(tmp_path, alone):
 
 
 def test_a_straggler_that_outlives_its_stage_changes_nothing(tmp_path, alone):
-    [straggler] = start(tmp_path, 0.1)
+    [straggler] = start_slowly(tmp_path, 0.1)
     stage = slow_stage(tmp_path)
     machinery.run_part(stage, stage.parts[0])
     manifest = machinery.complete(stage)

@@ -2,10 +2,10 @@ import errno
 import hashlib
 import json
 import os
-import subprocess
 import sys
 
 import pytest
+from processes import finished
 
 from webtext.pipeline.files import storage
 
@@ -107,5 +107,5 @@ def test_a_process_without_auth_asks_nobody_for_credentials(flags, expected, tmp
     )
     environment = os.environ | {"GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "key.json")}
     command = [sys.executable, "-c", script, *flags]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=120)
-    assert done.stdout.strip() == expected
+    done = finished(command, env=environment, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, expected), done.stderr

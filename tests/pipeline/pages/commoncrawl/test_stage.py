@@ -2,7 +2,6 @@
 
 import io
 import json
-import subprocess
 import sys
 from dataclasses import replace
 from functools import partial
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import toy_webs
+from processes import finished
 from small_crawl import (
     CRAWLS,
     FAST,
@@ -243,9 +243,7 @@ def test_a_part_that_was_killed_is_done_again(world, tmp_path):
     import pickle
 
     given = pickle.dumps((settings, str(tmp_path / "work"), manifest))
-    died = subprocess.run(
-        [sys.executable, "-c", code], input=given, cwd=toy_webs.ROOT, capture_output=True, check=False
-    )
+    died = finished([sys.executable, "-c", code], input=given, cwd=toy_webs.ROOT)
     assert died.returncode == -9, died.stderr.decode()
     done = (tmp_path / "work" / "commoncrawl" / "00001.receipt.json").stat().st_mtime_ns
     take(tmp_path / "work", links, settings, manifest=manifest)

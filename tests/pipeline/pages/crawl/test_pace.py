@@ -4,8 +4,10 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 
 import pytest
+from processes import started
 
 from webtext.pipeline.pages.crawl.pace import Pace
 
@@ -23,19 +25,17 @@ sys.stdin.readline()
 @pytest.fixture
 def child(tmp_path):
     """Starts a process that takes a.example's turn and keeps it."""
-    started = []
+    stack = ExitStack()
 
     def start(alone):
         command = [sys.executable, "-c", CHILD, str(tmp_path / "pace"), "alone" if alone else "", str(PAUSE)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        started.append(subprocess.Popen(command, **pipes))
-        assert started[-1].stdout.readline() == "0.0\n"
-        return started[-1]
+        process = stack.enter_context(started(command, **pipes))
+        assert process.stdout.readline() == "0.0\n"
+        return process
 
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+    with stack:
+        yield start
 
 
 @pytest.mark.parametrize("alone", [True, False])

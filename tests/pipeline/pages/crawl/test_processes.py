@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 
 import crawl_parts
 import loopback_site
 from crawl_parts import DELAY, PARTS, crawl_of, page_at, rows_of, run_stage, site_page, write_links
+from processes import started
 
 from webtext.pipeline.engine import packed
 from webtext.pipeline.engine.stage import emit_blocks
@@ -33,7 +35,7 @@ def test_processes_whose_links_lead_to_one_host_share_its_pace(tmp_path):
     script = tmp_path / "part.py"
     script.write_text(ONE_PART)
     environment = os.environ | {"PYTHONPATH": os.path.dirname(crawl_parts.__file__)}
-    with loopback_site.running(tmp_path / "log") as port:
+    with loopback_site.running(tmp_path / "log") as port, ExitStack() as stack:
         hosts = [host.address for host in loopback_site.hosts() if host.kind == "away"]
         write_links(
             tmp_path / "0.links.parquet", [f"http://{host}:{port}/{n}.html" for host in hosts for n in range(8)]
@@ -42,7 +44,7 @@ def test_processes_whose_links_lead_to_one_host_share_its_pace(tmp_path):
         for number in range(PARTS):
             command = [sys.executable, str(script), str(tmp_path), str(number)]
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment}
-            running.append(subprocess.Popen(command, **pipes))
+            running.append(stack.enter_context(started(command, **pipes)))
         for process in running:
             assert process.stdout.readline() == "ready\n"
         for process in running:
@@ -80,7 +82,7 @@ def test_a_killed_crawl_asks_for_no_finished_url_again(tmp_path):
         for _ in range(5):
             command = [sys.executable, str(script), str(tmp_path)]
             before = lines_of(stage)
-            with subprocess.Popen(command, env=environment) as process:
+            with started(command, env=environment) as process:
                 while process.poll() is None and lines_of(stage) < before + 80:
                     time.sleep(0.01)
                 assert process.poll() is None, "the crawl ended before it could be killed"
