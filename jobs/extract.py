@@ -1,11 +1,10 @@
 """`webtext extract`: what the build would make of pages in files, for people who ask why one came out as it did."""
 
 import json
-import multiprocessing
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +75,7 @@ def _run(config: ExtractConfig) -> int:
     )
     # Lines on the same terminal show the progress themselves, and would be drawn over.
     bar = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty() or sys.stdout.isatty())
-    with bar as progress, _stopping_at_once():
+    with bar as progress:
         task = progress.add_task("extract", total=len(config.files), pages=0)
 
         def pages() -> "Iterator[FilePage]":
@@ -85,21 +84,11 @@ def _run(config: ExtractConfig) -> int:
                 progress.update(task, completed=number)
 
         found = page_verdicts.verdicts(pages(), config.extract, config.workers or len(os.sched_getaffinity(0)))
-        for number, (page, verdict) in enumerate(found, 1):
-            _print(describe(page, verdict, config.text))
-            progress.update(task, pages=number)
+        with closing(found):  # workers end at once when nobody reads on: one page may take `cpu_seconds`
+            for number, (page, verdict) in enumerate(found, 1):
+                _print(describe(page, verdict, config.text))
+                progress.update(task, pages=number)
     return 1 if unread else 0
-
-
-@contextmanager
-def _stopping_at_once() -> Iterator[None]:
-    """End the workers when nobody waits for their pages any more: one page may take `cpu_seconds`."""
-    try:
-        yield
-    except (KeyboardInterrupt, BrokenPipeError):
-        for worker in multiprocessing.active_children():
-            worker.kill()
-        raise
 
 
 def _read(file: str, url: str, max_page_bytes: int, unread: list[str]) -> "Iterator[FilePage]":

@@ -1,6 +1,6 @@
 """Verdicts on pages of any origin, in their order, by the same sandboxed extraction as stage `documents`."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache, partial
@@ -26,8 +26,12 @@ _WAITING: Final = 8  # batches per worker that may wait for an earlier one, so t
 _PENDING: Final = Loss(Reason.EXTRACT_CRASH, "no verdict yet")
 
 
-def verdicts(pages: Iterable[FilePage], settings: ExtractSettings, workers: int) -> Iterator[tuple[FilePage, Verdict]]:
+def verdicts(
+    pages: Iterable[FilePage], settings: ExtractSettings, workers: int
+) -> Generator[tuple[FilePage, Verdict], None, None]:
     """Each page with its verdict, in the order of the pages; their payloads are gone by then.
+
+    Closed before its end, it ends its workers at once.
 
     Raises:
         ValueError: the process of some pages was killed twice.

@@ -1,31 +1,58 @@
 """A pool of worker processes that survives the death of any of them.
 
 Processes come from a fork server, so none inherits threads or locks of the launcher (Beam and gRPC have many). A worker
-ends when the launcher does, however that died. When a worker is killed, what was in flight is run again, one task at a
-time; a task whose worker dies twice is reported as failed, and the others go on.
+ends when the launcher does, however that died. When a worker is killed, the task that it was at is run again, alone in
+a fresh process; a task whose process dies twice is reported as failed, and the others go on.
+
+Each worker has a socket of its own to the launcher, which never waits on one alone: it sends what fits and takes what
+is there, on all of them in turn. So a worker may be blocked with a large result while a large task is on its way to it,
+or be stopped or killed in the middle of a message, and holds up no other.
 """
 
 import multiprocessing
 import multiprocessing.connection
 import os
+import pickle
+import selectors
 import signal
+import socket
+import struct
 import threading
+import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent import futures
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.context import ForkContext, ForkServerContext
-from typing import Any, Self
+from multiprocessing.util import Finalize
+from typing import Any, Final, Self
+
+import numpy as np
 
 from webtext.pipeline.files import storage
 
 preload = ""
 """Module that the fork server imports, for all the processes that it makes. The recipe says which."""
 
-_IN_FLIGHT = 2  # tasks per worker that are handed out beforehand, so that none waits for work
+_IN_FLIGHT: Final = 2  # tasks per worker that are handed out beforehand, so that none waits for work
+_END: Final = 10  # seconds that an idle worker has to end by itself
+_LENGTH: Final = struct.Struct("!Q")  # goes ahead of each message
+_SMALL: Final = 2**14  # bytes of a message that is rather copied than sent in two pieces
+_SHOWN: Final = 300  # characters of an item in a message: it may hold pages
 
 
 class TaskError(RuntimeError):
-    """A task raised, or its process died twice. The cause is chained."""
+    """A task raised, or its process died twice. What it raised is chained, as text."""
+
+
+@dataclass(slots=True)
+class _Task:
+    number: int  # as they were submitted
+    message: bytes  # the item, pickled
+    suspect: bool = False  # a process has died of it, or during it
+
+    def __str__(self) -> str:
+        return str(pickle.loads(self.message))[:_SHOWN]  # noqa: S301 - ours
 
 
 class Pool:
@@ -34,11 +61,16 @@ class Pool:
     def __init__(self, function: Callable[[Any], Any], workers: int, flags: Sequence[str] = ()) -> None:
         """`function` must be picklable. `flags` configure file systems in the workers."""
         self._function = function
-        self._workers = workers
+        self._places = workers
         self._flags = tuple(flags)
-        self._executor = self._start(workers)
-        self._running: dict[futures.Future[Any], Any] = {}
-        self._failures: list[Exception] = []
+        self._workers: list[_Worker] = []  # those that were needed so far, and live
+        self._selector = selectors.DefaultSelector()
+        self._submitted = self._unanswered = 0
+        self._waiting: deque[_Task] = deque()
+        self._suspects: deque[_Task] = deque()
+        self._failures: list[tuple[int, str, Exception | None]] = []  # number of the task, message, cause
+        # Also when this process ends without `close`: before multiprocessing waits for its children.
+        self._ending = Finalize(self, _end, (self._workers, self._selector), exitpriority=0)
 
     def __enter__(self) -> Self:
         return self
@@ -46,20 +78,14 @@ class Pool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _start(self, workers: int) -> futures.ProcessPoolExecutor:
-        context = child_context(storage.MODULES if self._flags else ())
-        return futures.ProcessPoolExecutor(workers, context, _start_worker, (self._function, self._flags))
-
     def submit(self, item: Any) -> Iterator[Any]:
-        """Hand out one item; yields results that became ready while a place was awaited."""
-        while len(self._running) >= self._workers * _IN_FLIGHT:
+        """Hand out one item; yields results that have become ready."""
+        while self._unanswered >= self._places * _IN_FLIGHT:
             yield from self._collect()
-        while True:
-            try:
-                self._running[self._executor.submit(_call, item)] = item
-                return
-            except BrokenProcessPool:  # a worker died since the last look
-                yield from self._recover()
+        self._waiting.append(_Task(self._submitted, pickle.dumps(item, pickle.HIGHEST_PROTOCOL)))
+        self._submitted += 1
+        self._unanswered += 1
+        yield from self._collect(0)
 
     def drain(self) -> Iterator[Any]:
         """Results of all items that are still out.
@@ -67,42 +93,190 @@ class Pool:
         Raises:
             TaskError: at the end, if any item failed; the others have had their turn.
         """
-        while self._running:
+        while self._unanswered:
             yield from self._collect()
         if self._failures:
-            first, *others = self._failures
-            more = f" (and {len(others)} more)" if others else ""
-            raise TaskError(f"{first}{more}") from first
+            _, message, cause = min(self._failures, key=lambda failure: failure[0])
+            others = len(self._failures) - 1
+            raise TaskError(f"{message} (and {others} more)" if others else message) from cause
 
     def close(self) -> None:
-        """Take no more; workers end with their present task, or at once when this process does."""
-        self._executor.shutdown(wait=not self._running, cancel_futures=True)
+        """End all workers, also those that are at work: nobody waits for their results any more."""
+        self._ending()
 
-    def _collect(self) -> Iterator[Any]:
-        done, _ = futures.wait(self._running, return_when=futures.FIRST_COMPLETED)
-        for future in done:
-            if isinstance(future.exception(), BrokenProcessPool):
-                yield from self._recover()
-                return
-            yield from self._result(future, self._running.pop(future))
+    def _collect(self, timeout: float | None = None) -> list[Any]:
+        """Results that are there once something has happened, or so many seconds have passed."""
+        self._hand_out()
+        results: list[Any] = []
+        for key, _ in self._selector.select(timeout):
+            worker: _Worker = key.data
+            if worker not in self._workers:  # its other event was of this moment too
+                continue
+            # What a dead one has sent is still there. A message that is not whole by then is none.
+            dead = key.fd == worker.process.sentinel
+            try:
+                for message in worker.receive():
+                    self._take(worker.tasks.popleft(), message, results)
+            except EOFError:
+                dead = True
+            if dead:
+                self._bury(worker)
+            else:
+                self._send(worker)
+        return results
 
-    def _result(self, future: futures.Future[Any], item: Any) -> Iterator[Any]:
+    def _take(self, task: _Task, message: memoryview, results: list[Any]) -> None:
+        self._unanswered -= 1
         try:
-            yield future.result()
-        except BrokenProcessPool:
-            self._failures.append(TaskError(f"the process of {item} was killed twice"))
+            done, answer = pickle.loads(message)  # noqa: S301 - from a process of ours
         except Exception as error:
-            self._failures.append(error)
+            done, answer = False, (f"the result of {task} can't be read: {error}", traceback.format_exc())
+        if done:
+            results.append(answer)
+        else:
+            text, raised = answer
+            self._failures.append((task.number, text, RuntimeError(f"in a worker process:\n{raised}")))
 
-    def _recover(self) -> Iterator[Any]:
-        """Run again, alone, each item that was out when a worker died. The culprit can only be one of them."""
-        suspects = list(self._running.values())
-        self._running.clear()
-        self._executor.shutdown(wait=True, cancel_futures=True)
-        for suspect in suspects:
-            with self._start(1) as alone:
-                yield from self._result(alone.submit(_call, suspect), suspect)
-        self._executor = self._start(self._workers)
+    def _hand_out(self) -> None:
+        """Give tasks to workers that can take them. A suspect waits until nothing else runs, and nothing else starts.
+
+        It finds a free place for a fresh process: that of the one that died with it.
+        """
+        at_work = [task for worker in self._workers for task in worker.tasks]
+        if self._suspects:
+            if not at_work:
+                self._send(self._start(), self._suspects.popleft())
+        elif not any(task.suspect for task in at_work):
+            while self._waiting and (worker := self._free()):
+                self._send(worker, self._waiting.popleft())
+
+    def _free(self) -> "_Worker | None":
+        """The worker that has least to do; another one if all are at work and there is a place."""
+        worker = min(self._workers, key=lambda worker: len(worker.tasks), default=None)
+        if worker is None or (worker.tasks and len(self._workers) < self._places):
+            return self._start()
+        return worker if len(worker.tasks) < _IN_FLIGHT else None
+
+    def _start(self) -> "_Worker":
+        worker = _Worker(self._function, self._flags)
+        self._workers.append(worker)
+        self._selector.register(worker.socket, selectors.EVENT_READ, worker)
+        self._selector.register(worker.process.sentinel, selectors.EVENT_READ, worker)
+        return worker
+
+    def _send(self, worker: "_Worker", task: _Task | None = None) -> None:
+        """Send what fits of this task and of those before; the rest when there is room."""
+        events = selectors.EVENT_READ
+        if worker.send(task):
+            events |= selectors.EVENT_WRITE
+        if self._selector.get_key(worker.socket).events != events:
+            self._selector.modify(worker.socket, events, worker)
+
+    def _bury(self, worker: "_Worker") -> None:
+        """Do without a worker that died. Only the task that it was at can be the culprit."""
+        self._workers.remove(worker)
+        self._selector.unregister(worker.socket)
+        self._selector.unregister(worker.process.sentinel)
+        worker.process.kill()  # if it only hung up
+        worker.join()
+        if not worker.tasks:
+            return
+        task, *others = worker.tasks
+        self._waiting.extendleft(reversed(others))
+        if task.suspect:
+            self._unanswered -= 1
+            self._failures.append((task.number, f"the process of {task} was killed twice", None))
+        else:
+            task.suspect = True
+            self._suspects.append(task)
+
+
+class _Worker:
+    """A process, the tasks that it has, and the launcher's end of its socket. Nothing but `join` waits for it."""
+
+    def __init__(self, function: Callable[[Any], Any], flags: Sequence[str]) -> None:
+        self.tasks: deque[_Task] = deque()  # it is at the first
+        self.socket, theirs = socket.socketpair()
+        self.socket.setblocking(False)
+        self._unsent: deque[memoryview] = deque()
+        self._message = _room(_LENGTH.size)  # what comes next: a length, or what is so long
+        self._received = 0  # bytes of it
+        self._is_length = True
+        context = child_context(storage.MODULES if flags else ())
+        self.process = context.Process(target=_serve, args=(theirs, function, flags))
+        # No copy of its end stays here, nor in any other process: the end of the worker is the end of the stream.
+        with theirs:
+            self.process.start()
+
+    def send(self, task: _Task | None) -> bool:
+        """Send of this task and of those before what there is room for. Returns whether something is left."""
+        if task is not None:
+            self.tasks.append(task)
+            self._unsent.extend(map(memoryview, _pieces(task.message)))
+        try:
+            while self._unsent:
+                sent = self.socket.send(self._unsent[0])
+                rest = self._unsent.popleft()[sent:]
+                if rest:
+                    self._unsent.appendleft(rest)
+        except BlockingIOError:
+            return True
+        except OSError:  # it is dead, as is noticed when the end of its stream is read
+            self._unsent.clear()
+        return False
+
+    def receive(self) -> Iterator[memoryview]:
+        """Whole messages that have arrived. Raises EOFError behind the last one ever."""
+        while True:
+            try:
+                count = self.socket.recv_into(self._message[self._received :])
+            except BlockingIOError:
+                return
+            except OSError:
+                count = 0
+            if not count:
+                raise EOFError
+            self._received += count
+            if self._received < len(self._message):
+                continue
+            message, self._received = self._message, 0
+            self._message = _room(_LENGTH.unpack(message)[0] if self._is_length else _LENGTH.size)
+            self._is_length = not self._is_length
+            if self._is_length:
+                yield message
+
+    def end(self) -> None:
+        """Let it end by itself if it is idle: it may have a child of its own to end. Else kill it."""
+        if self.tasks:
+            self.process.kill()
+        self.socket.close()
+
+    def join(self) -> None:
+        """Wait for its end, and kill it if that does not come."""
+        self.socket.close()
+        self.process.join(_END)
+        self.process.kill()
+        self.process.join()
+        self.process.close()
+
+
+def _end(workers: "list[_Worker]", selector: selectors.BaseSelector) -> None:
+    selector.close()
+    for worker in workers:
+        worker.end()
+    for worker in workers:
+        worker.join()
+
+
+def _room(size: int) -> memoryview:
+    """Memory for so many bytes. A bytearray would be filled with zeros first, which takes a fifth of the time."""
+    return np.empty(size, np.uint8).data
+
+
+def _pieces(message: bytes) -> list[bytes]:
+    """What is sent of a message."""
+    length = _LENGTH.pack(len(message))
+    return [length + message] if len(message) <= _SMALL else [length, message]
 
 
 def child_context(modules: Sequence[str] = ()) -> ForkServerContext | ForkContext:
@@ -122,20 +296,41 @@ def child_context(modules: Sequence[str] = ()) -> ForkServerContext | ForkContex
 
 
 _in_worker = False
-_function: Callable[[Any], Any]  # of this worker: sent once, not with every item
 
 
-def _call(item: Any) -> Any:
-    return _function(item)
-
-
-def _start_worker(function: Callable[[Any], Any], flags: Sequence[str]) -> None:
-    global _in_worker, _function  # a worker process serves one pool
-    _in_worker, _function = True, function
+def _serve(pipe: socket.socket, function: Callable[[Any], Any], flags: Sequence[str]) -> None:
+    global _in_worker  # noqa: PLW0603 - a worker process serves one pool
+    _in_worker = True
     # Ctrl-C reaches the whole process group: the launcher decides what happens.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
+    os.register_at_fork(after_in_child=pipe.close)  # a child that outlives this process does not keep its stream open
     storage.configure(flags)
+    with pipe, suppress(EOFError, OSError):  # the launcher wants nothing more
+        while True:
+            for piece in _pieces(_answer(function, pipe)):
+                pipe.sendall(piece)
+
+
+def _answer(function: Callable[[Any], Any], pipe: socket.socket) -> bytes:
+    """The message on the next item: (True, result), or (False, what was raised, as text)."""
+    message = _read(pipe, *_LENGTH.unpack(_read(pipe, _LENGTH.size)))
+    try:
+        item = pickle.loads(message)  # noqa: S301 - from the launcher
+        del message  # it may be large
+        return pickle.dumps((True, function(item)), pickle.HIGHEST_PROTOCOL)
+    except BaseException as error:  # tiktoken's Rust panics are no Exception
+        return pickle.dumps((False, (str(error), traceback.format_exc())))
+
+
+def _read(pipe: socket.socket, size: int) -> memoryview:
+    data = rest = _room(size)
+    while rest:
+        count = pipe.recv_into(rest, flags=socket.MSG_WAITALL)
+        if not count:
+            raise EOFError
+        rest = rest[count:]
+    return data
 
 
 def end_with_parent() -> None:
