@@ -139,6 +139,7 @@ def test_a_stopped_worker_keeps_its_own_tasks_only(tmp_path):
         coming = results(pool, range(20))
         found = [next(coming) for _ in range(18)]
         assert 0 not in found
+        wait_for(lambda: list(tmp_path.iterdir()))  # its worker may have started late
         [stopped] = tmp_path.iterdir()
         os.kill(int(stopped.name), signal.SIGCONT)
         assert sorted([*found, *coming]) == list(range(20))
@@ -181,7 +182,7 @@ def launcher(tmp_path, end):
     script.write_text(LAUNCHER.format(end=end))
     (tmp_path / "signs").mkdir()
     command = [sys.executable, str(script), "sleep", str(tmp_path / "signs")]
-    return command, os.environ | {"PYTHONPATH": os.path.dirname(__file__)}
+    return command, os.environ | {"PYTHONPATH": os.path.dirname(pool_tasks.__file__)}
 
 
 def test_a_launcher_that_does_not_close_its_pool_ends_all_the_same(tmp_path):
