@@ -1,19 +1,27 @@
 # make demo: build the shipped mini web and train a tiny GPT-2.  make test: the default test suite.
 # make engines: Spark, Flink, Prism and object stores into a cache folder.  make test-engines: tests on them.
+# make constraints: the newest versions into constraints.txt.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test format check lint install clean engines test-engines test-built-engines
+.PHONY: demo test format check lint install constraints clean engines test-engines test-built-engines
 
 install: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt
+$(BIN)/uv:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "webtext needs Python >= 3.11, this is " + sys.version)'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9"
+
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[train,dev]'
 	touch $@
+
+# The newest versions that pyproject.toml allows, for every Python that it names. Run the tests with them, then commit.
+constraints: | $(BIN)/uv
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --no-annotate \
+		--quiet --custom-compile-command "make constraints" -o constraints.txt
 
 demo: $(STAMP)
 	$(BIN)/webtext demo

@@ -23,7 +23,7 @@ def summed_cross_entropy(x_NC: Tensor, weight_PC: Tensor, targets_N: Tensor, n_v
     device = x_NC.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x_NC.dtype
     keep = torch.is_grad_enabled()
-    loss: Tensor = _ChunkedLoss.apply(x_NC, weight_PC, targets_N, n_vocab, chunk, dtype, keep)  # type: ignore[no-untyped-call]
+    loss: Tensor = _ChunkedLoss.apply(x_NC, weight_PC, targets_N, n_vocab, chunk, dtype, keep)
     return loss
 
 
