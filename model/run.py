@@ -1,46 +1,229 @@
-"""The folder of a run: one trainer at a time, one experiment for ever."""
+"""A run: what outlives its steps, and what is done between two of them: saving, validating, writing the log.
+
+What a step does, and in which order all this happens, is said by the loop in `trainer.py`.
+"""
 
 import contextlib
-import fcntl
-from collections.abc import Iterator
-from dataclasses import asdict
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from webtext.model.checkpoint import Checkpoint
-from webtext.model.data import Corpus
-from webtext.model.settings import FREE_TO_CHANGE, GPT2Config, TrainSettings
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
+from torch.nn.attention import sdpa_kernel
+
+from webtext.model import checkpoint as checkpoints
+from webtext.model.arithmetic import (
+    BACKENDS,
+    choose_attention,
+    choose_device,
+    choose_dtype,
+    choose_loss_chunk,
+    prepare_arithmetic,
+)
+from webtext.model.checkpoint import Checkpoint, State
+from webtext.model.data import Batches, Corpus
+from webtext.model.distributed import StepLoss, joined, spread
+from webtext.model.gpt2 import GPT2, GPT2Config
+from webtext.model.log import LOG, Log, Metrics
+from webtext.model.optim import learning_rate, optimizers
+from webtext.model.run_folder import alone, check_same
+from webtext.model.settings import TrainSettings
+from webtext.model.signals import Signals
+from webtext.model.spikes import SpikeGuard
+from webtext.model.step import Gradient, evaluate
+from webtext.model.timing import Clock, flops_per_token, matmul_ceiling
+
+GUARD = "losses/guard"  # name of the spike guard's state in a checkpoint
+
+_log = logging.getLogger(__name__)
 
 
-def check_same(resumed: Checkpoint, config: GPT2Config, settings: TrainSettings, corpus: Corpus) -> None:
-    """Refuse to go on with another experiment: ValueError names what differs."""
-    advice = "Use the same value, or another folder for a new run"
-    then = resumed.state
-    for group, now in (("model", asdict(config)), ("train", asdict(settings))):
-        before = then.config.get(group, {})
-        for name in sorted(now.keys() | before.keys()):
-            if now.get(name) != before.get(name) and f"{group}.{name}" not in FREE_TO_CHANGE:
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """What a run learns from, and what it is validated on."""
+
+    corpus: Corpus
+    batches: Batches
+    val_rows: NDArray[np.int64]  # (N, T + 1); none where validation is switched off
+
+
+class Run:
+    """What a run is, and what is done with it between two steps."""
+
+    def __init__(  # noqa: PLR0917 - what makes a run
+        self,
+        folder: Path,
+        dataset: Dataset,
+        config: GPT2Config,
+        settings: TrainSettings,
+        clock: Clock,
+        show: Callable[[Metrics], None],
+        held: contextlib.ExitStack,
+    ) -> None:
+        """The run in `folder`, new or as its newest checkpoint has it; leaving `held` lets go of it.
+
+        Raises:
+            ValueError: another process trains in the folder, it holds another experiment, or the device can't be used.
+        """
+        self.folder, self.dataset, self.config, self.settings = folder, dataset, config, settings
+        self.clock, self._show, self._held = clock, show, held
+        self.ranks = held.enter_context(joined(choose_device(settings.device).type))
+        held.enter_context(alone(folder, first=self.ranks.first))
+        self.signals = held.enter_context(Signals(alone=self.ranks.world == 1))
+        self.rows = dataset.batches.rows_of_rank(self.ranks.world)
+        resumed = self._resumed()
+        self.step = resumed.state.step if resumed else 0  # updates done
+        self.saved = self.step  # of the last checkpoint
+        self.metrics: Metrics = {}  # the last line of the log; empty before the first
+
+        self.device = choose_device(settings.device, self.ranks.local)
+        self.dtype = choose_dtype(settings.dtype, self.device)
+        self.arithmetic = prepare_arithmetic(self.device, self.dtype, resumed.state.arithmetic if resumed else {})
+        torch.manual_seed(settings.seed)
+        self.model = GPT2(config)  # on the CPU, so that every device starts from the same weights
+        self.model.to(self.device)
+        self._loss_of = StepLoss(self.model, settings, choose_loss_chunk(settings, self.device))
+        if settings.compile:
+            self._loss_of.compile()
+        module = spread(self._loss_of, self.ranks, settings, self.dtype)
+        self.gradient = Gradient(module, config, settings, self.ranks, self.dtype)
+        self.optimizers = optimizers(self.model, settings)
+        self.guard = SpikeGuard(settings.spike_sigma, self.device)
+        if resumed is not None:
+            self.guard.losses.copy_(checkpoints.restore(resumed, self.model, self.optimizers)[GUARD])
+        self.log = held.enter_context(Log(folder / LOG if self.ranks.first else None, self.step))
+        self._owed: Metrics | None = None  # the line of this step, where a signal came during its validation
+        if resumed is not None and dataset.val_rows.size and self.ranks.agree(self.log.last) < self.step:
+            self._owed = dict(resumed.state.metrics)
+
+        self._pending: list[tuple[int, Tensor]] = []  # steps whose figures are still on the device
+        self._timed = 0.0  # seconds of work on the steps before them
+        self._ceiling = math.nan  # operations a second that MFU is of, for all ranks
+
+    def _resumed(self) -> Checkpoint | None:
+        """The checkpoint to go on from, once it is known to be of this experiment."""
+        if self.ranks.first:
+            checkpoints.remove_unfinished(self.folder)
+        resumed = self.ranks.agree(checkpoints.latest(self.folder) if self.ranks.first else None)
+        if resumed is not None:
+            check_same(resumed, self.config, self.settings, self.dataset.corpus)
+        return resumed
+
+    def warm_up(self) -> None:
+        """Measure the machine, choose the attention kernels of this run, compile, and fit micro-batches into memory.
+
+        Raises:
+            Stopped: a signal came.
+            ValueError: not even one window fits into memory.
+        """
+        settings, device = self.settings, self.device
+        with self.clock("compile"), self.signals.abandonable():
+            self._ceiling = self.ranks.world * matmul_ceiling(device, self.dtype)
+            if device.type != "cuda" and not settings.compile:
+                return
+            micro_batch = min(self.rows, settings.micro_batch)
+            order = choose_attention(settings.attention, self.config, micro_batch, device, self.dtype)
+            if settings.mask_documents:
+                order = ["efficient", "math"]  # flash takes no mask; cuDNN's gradients with one can be NaN
+            if device.type == "cuda":  # kept for the rest of the run
+                self._held.enter_context(sdpa_kernel([BACKENDS[name] for name in order], set_priority=True))
+            self.gradient.fit(self.rows)
+
+    def count(self, loss: Tensor, norm: Tensor, skip: Tensor) -> None:
+        """A step more is done. Its figures stay on the device until `report` asks for them."""
+        self.step += 1
+        self._pending.append((self.step, torch.stack((loss, norm, skip))))
+
+    def report(self, *, validates: bool = False) -> None:
+        """Write the lines of the pending steps, with the validation loss in the last if it `validates`.
+
+        Raises:
+            Stopped: a signal came during validation; the last line is not written.
+            ValueError: a loss is no longer a number.
+        """
+        lines = self._collect()
+        if not lines:
+            return
+        self.metrics = lines.pop()
+        for line in lines:
+            self._write(line)
+        if validates:
+            self.metrics["val_loss"] = self._validate()
+            self.metrics |= self.clock.seconds()
+        self._write(self.metrics)
+
+    def report_owed(self) -> None:
+        """Write the line that a signal in the middle of its validation kept out of the log, if one did.
+
+        Raises:
+            Stopped: a signal came again.
+        """
+        if self._owed is not None:
+            self.metrics = self._owed | {"val_loss": self._validate()}
+            self._write(self.metrics)
+
+    def save(self) -> None:
+        """Write a checkpoint of the last step."""
+        with self.clock("checkpoint"):
+            self.log.flush_to_disk()  # first, so that the log has every step of a checkpoint
+            whole = {"model": asdict(self.config), "train": asdict(self.settings)}
+            sha256 = self.dataset.corpus.manifest.content_sha256()
+            state = State(self.step, whole, sha256, self.arithmetic, self.metrics)
+            extra = {GUARD: self.guard.losses}
+            checkpoints.save(self.folder, state, self.model, self.optimizers, self.settings.keep, extra, self.ranks)
+        self.saved = self.step
+
+    def _collect(self) -> list[Metrics]:
+        """The lines of the pending steps: the one moment when the host waits for the device."""
+        if not self._pending:
+            return []
+        settings = self.settings
+        with self.clock("step"):
+            figures = torch.stack([figures for _, figures in self._pending]).tolist()
+        spent = max(self.clock.of("data", "step") - self._timed, 1e-9)
+        self._timed += spent
+        speed = len(self._pending) * settings.batch_tokens / spent
+        mfu = speed * flops_per_token(self.config) / self._ceiling
+        lines = []
+        for (number, _), (loss, norm, skipped) in zip(self._pending, figures, strict=True):
+            line = {"step": number, "tokens": number * settings.batch_tokens, "loss": loss}
+            line |= {"lr": learning_rate(number - 1, settings), "grad_norm": norm}
+            line |= {"tokens_per_second": round(speed, 1), "mfu": round(mfu, 4)}
+            if not math.isfinite(loss + norm):
                 raise ValueError(
-                    f"{group}.{name} is {now.get(name)!r}, "
-                    f"the run in {resumed.path.parent} has {before.get(name)!r}. {advice}"
+                    f"step {number}: loss {loss}, gradient norm {norm}, learning rate {line['lr']:.2e}, "
+                    f"last checkpoint at {self.saved}. Lower lr or clip and start a new run"
                 )
-    now_sha256 = corpus.manifest.content_sha256()
-    if now_sha256 != then.corpus_sha256:
-        raise ValueError(
-            f"{corpus.folder} has content_sha256 {now_sha256}, the run in {resumed.path.parent} was trained on "
-            f"{then.corpus_sha256}. {advice}"
-        )
+            if skipped:
+                line["skipped"] = 1
+                if self.ranks.first:
+                    _log.warning("step %d is skipped, loss %.4f: %s", number, loss, self._documents(number))
+            lines.append(line)
+        self._pending.clear()
+        return lines
 
+    def _validate(self) -> float:
+        # Not compiled, which other shapes would ask for again. FSDP gathers weights in the call.
+        plain = self._loss_of if isinstance(self._loss_of, FSDPModule) else self._loss_of.forward
+        rows_NT, micro_batch = self.dataset.val_rows, self.gradient.micro_batch
+        self.model.eval()
+        with self.clock("eval"), self.signals.abandonable(), self.gradient.autocast():
+            loss = evaluate(plain, rows_NT, micro_batch, self.device, self.ranks, self.signals)
+        self.model.train()
+        return loss
 
-@contextlib.contextmanager
-def alone(run: Path, *, first: bool = True) -> Iterator[None]:
-    """Own the folder of the run, or let the first rank: two trainers in it would destroy each other's files."""
-    if not first:
-        yield
-        return
-    run.mkdir(parents=True, exist_ok=True)
-    with (run / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(f"{run} is in use by another process; wait for it, or choose another folder") from error
-        yield
+    def _write(self, line: Metrics) -> None:
+        if self.ranks.first:
+            self.log.write(line)
+            self._show(line)
+
+    def _documents(self, step: int) -> str:
+        """The documents of `step`, counted from 1, as far as a line of the log has room for them."""
+        urls = list(dict.fromkeys(span.url for row in self.dataset.batches.spans_at(step - 1) for span in row))
+        return f"{', '.join(urls[:10])}; {len(urls)} in all, --replay-step {step} lists them"

@@ -53,7 +53,7 @@ def told(tmp_path_factory):
         chosen = {kind: next(target.url for target in every if target.kind == kind) for kind in KINDS}
         (folder / "urls.txt").write_text("".join(f"{url}\n" for url in chosen.values()))
         crawl = Crawl(folder / "crawl")
-        text = " ".join(f"word{n}" for n in range(300))
+        text = " ".join(f"old{n}" for n in range(300))  # the site's own pages are made of "word0", "word1", ...
         page = f"<html><title>Old</title><body><p>{text}</p></body></html>".encode()
         crawl.add("CC-MAIN-2013-20", 0, record_of(chosen["closed"], "200 OK", page), 1_400_000_000)
         crawl.add("CC-MAIN-2013-20", 0, record_of(chosen["missing"], "404 Not Found", page), 1_400_000_000)

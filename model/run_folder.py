@@ -1,0 +1,46 @@
+"""The folder of a run: one trainer at a time, one experiment for ever."""
+
+import contextlib
+import fcntl
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from webtext.model.checkpoint import Checkpoint
+from webtext.model.data import Corpus
+from webtext.model.settings import FREE_TO_CHANGE, GPT2Config, TrainSettings
+
+
+def check_same(resumed: Checkpoint, config: GPT2Config, settings: TrainSettings, corpus: Corpus) -> None:
+    """Refuse to go on with another experiment: ValueError names what differs."""
+    advice = "Use the same value, or another folder for a new run"
+    then = resumed.state
+    for group, now in (("model", asdict(config)), ("train", asdict(settings))):
+        before = then.config.get(group, {})
+        for name in sorted(now.keys() | before.keys()):
+            if now.get(name) != before.get(name) and f"{group}.{name}" not in FREE_TO_CHANGE:
+                raise ValueError(
+                    f"{group}.{name} is {now.get(name)!r}, "
+                    f"the run in {resumed.path.parent} has {before.get(name)!r}. {advice}"
+                )
+    now_sha256 = corpus.manifest.content_sha256()
+    if now_sha256 != then.corpus_sha256:
+        raise ValueError(
+            f"{corpus.folder} has content_sha256 {now_sha256}, the run in {resumed.path.parent} was trained on "
+            f"{then.corpus_sha256}. {advice}"
+        )
+
+
+@contextlib.contextmanager
+def alone(run: Path, *, first: bool = True) -> Iterator[None]:
+    """Own the folder of the run, or let the first rank: two trainers in it would destroy each other's files."""
+    if not first:
+        yield
+        return
+    run.mkdir(parents=True, exist_ok=True)
+    with (run / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(f"{run} is in use by another process; wait for it, or choose another folder") from error
+        yield
