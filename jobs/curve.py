@@ -40,7 +40,7 @@ def run(config: CurveConfig) -> int:
     if output.suffix == ".png":
         write_png(curves, config.smooth, output)
     else:
-        from webtext.jobs.curve_drawing import page, svg
+        from webtext.model.curve_page import page, svg
 
         draw = page if output.suffix == ".html" else svg
         output.write_text(draw(curves, config.smooth), encoding="utf-8")
@@ -65,7 +65,7 @@ def write_png(curves: Sequence[Curve], weight: float, output: Path) -> None:
     except ModuleNotFoundError as error:
         message = f"{output}: a PNG needs matplotlib: pip install 'webtext[plot]', or give a name that ends in .html"
         raise ValueError(message) from error
-    from webtext.jobs.curve_drawing import COLOURS, tokens_label
+    from webtext.model.curve_page import COLOURS, tokens_label
 
     figure = Figure(figsize=(9, 5.2), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)  # no window, no state of pyplot
