@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.log import LOG
-from model.settings import GPT2Config, TrainSettings
-from model.trainer import train
+from webtext.model.log import LOG
+from webtext.model.settings import GPT2Config, TrainSettings
+from webtext.model.trainer import train
 
 REFRESH = "pytest tests/model/test_golden_losses.py --update-golden"
 GOLDEN = Path(__file__).with_name("golden_losses.json")
