@@ -10,6 +10,7 @@ from dataclasses import asdict
 
 from webtext.pipeline import flow
 from webtext.pipeline.dedup import paragraphs
+from webtext.pipeline.dedup.groups import DEFAULT, Sizes
 from webtext.pipeline.dedup.recipe import find_copies
 from webtext.pipeline.documents.stage import documents_stage
 from webtext.pipeline.engine import pool
@@ -31,7 +32,9 @@ Done = Mapping[str, StageManifest]
 pool.preload = "webtext.pipeline.preload"
 
 
-def build_corpus(settings: CorpusSettings, inputs: Inputs, work: str, run: RunStage) -> CorpusManifest:
+def build_corpus(
+    settings: CorpusSettings, inputs: Inputs, work: str, run: RunStage, sizes: Sizes = DEFAULT
+) -> CorpusManifest:
     """Run the whole recipe in the folder `work`; the corpus is then in `work/corpus`.
 
     Args:
@@ -39,6 +42,7 @@ def build_corpus(settings: CorpusSettings, inputs: Inputs, work: str, run: RunSt
         inputs: the files to read.
         work: local folder, or a path with a scheme that Beam's FileSystems know.
         run: brings one stage to its manifest, see beam_stage.run_stage.
+        sizes: how much one part of the search for copies holds.
 
     Raises:
         ValueError: `work` belongs to another build.
@@ -56,9 +60,9 @@ def build_corpus(settings: CorpusSettings, inputs: Inputs, work: str, run: RunSt
             documents = _documents_of_texts(settings, inputs.texts, work, bring)
         else:
             documents = _documents_of_links(settings, inputs, work, bring)
-        done |= paragraphs.drop_repeated(settings, work, documents, run)
+        done |= paragraphs.drop_repeated(settings, work, documents, run, sizes)
         final = done.get(flow.PARAGRAPHS, documents)  # with the text that the corpus has
-        done |= find_copies(settings, work, final, run)
+        done |= find_copies(settings, work, final, run, sizes)
         bring(shards_stage(settings.shards, settings.parts, final, done[flow.DECISIONS], work))
         manifest = corpus_manifest(settings, inputs, done)
         storage.publish_bytes(storage.join(work, flow.CORPUS, CORPUS_MANIFEST), manifest.to_json())

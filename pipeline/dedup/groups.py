@@ -11,8 +11,6 @@ from webtext.pipeline.engine.stage import paths_of
 from webtext.pipeline.flow import DOCUMENTS_TABLE
 from webtext.schemas.manifest import StageManifest
 
-_DOCUMENTS = 10_000  # in a group, about: its sketches take 160 MB at the very most, and 20 MB as a rule
-
 U64 = npt.NDArray[np.uint64]
 
 
@@ -27,6 +25,17 @@ def parts_of(ids: U64) -> npt.NDArray[np.int64]:
 
 
 @dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much one part of these stages is meant to hold. Decides memory and time, and nothing of the result."""
+
+    documents: int = 10_000  # of a group, about: its sketches take 160 MB at the very most, and 20 MB as a rule
+    lines: int = 1_000_000  # of a part of `repeats`: 16 MB
+
+
+DEFAULT = Sizes()
+
+
+@dataclass(frozen=True, slots=True)
 class Groups:
     """Runs of documents parts."""
 
@@ -35,14 +44,14 @@ class Groups:
     count: int
 
     @classmethod
-    def of_stage(cls, work: str, documents: StageManifest) -> Self:
+    def of_stage(cls, work: str, documents: StageManifest, sizes: Sizes) -> Self:
         """The groups of the documents that a stage has written."""
-        return cls.plan(paths_of(work, documents, DOCUMENTS_TABLE), documents.tally.rows)
+        return cls.plan(paths_of(work, documents, DOCUMENTS_TABLE), documents.tally.rows, sizes)
 
     @classmethod
-    def plan(cls, paths: Sequence[str], documents: int) -> Self:
-        """As many groups as hold 10,000 documents each, at most one per part."""
-        return cls(tuple(paths), documents, max(1, min(len(paths), -(-documents // _DOCUMENTS))))
+    def plan(cls, paths: Sequence[str], documents: int, sizes: Sizes) -> Self:
+        """As many groups as hold so many documents each, at most one per part."""
+        return cls(tuple(paths), documents, max(1, min(len(paths), -(-documents // sizes.documents))))
 
     def __getitem__(self, ordinal: int) -> list[tuple[int, str]]:
         """The documents parts of a group, by ordinal."""

@@ -40,6 +40,7 @@ def label(
     *,
     max_edges: int = MAX_EDGES,
     parts: int = 0,
+    max_rounds: int = stars.MAX_ROUNDS,
 ) -> StageManifest:
     """Run all stages from the verified pairs to the labels.
 
@@ -50,6 +51,7 @@ def label(
         run: brings one stage to its manifest.
         max_edges: edges that one task may hold.
         parts: of the rounds; 0: as their edges need.
+        max_rounds: after which something is wrong.
 
     Raises:
         StageError: a stage could not be completed, or the rounds come to no end.
@@ -62,14 +64,14 @@ def label(
         return finish(pairs)
     parts = parts or stars.parts_for(pairs.tally.rows)
     found = pairs
-    for number in range(stars.MAX_ROUNDS):
+    for number in range(max_rounds):
         found = run(stars.round_stage(number, work, found, parts))
         if found.tally.rows <= max_edges:
             return finish(found)
         if stars.settled(found):
             return run(large(work, found, documents))
     raise StageError(
-        f"stage {LABELS}: {stars.MAX_ROUNDS} rounds over {found.tally.rows} edges have left "
+        f"stage {LABELS}: {max_rounds} rounds over {found.tally.rows} edges have left "
         f"{found.tally.counts.get(stars.UNSETTLED, 'some')} documents without the label of their cluster; this many "
         "rounds are not expected of any graph: please report it with the manifests of the folders stars-*"
     )

@@ -22,7 +22,6 @@ from webtext.pipeline.text import minhash
 from webtext.schemas import tables
 
 _DIGIT = re.compile(r"\d")
-_ROWS = 500_000  # that are given to an exchange at once
 
 U64 = npt.NDArray[np.uint64]
 
@@ -34,6 +33,7 @@ class LinesPlan:
     settings: DedupSettings
     ranges: int  # of hashes: parts of the stage `repeats`
     documents: int  # parts of the documents
+    rows: int = 500_000  # that are given to an exchange at once
 
 
 def fingerprints(domain: str, text: str, least: int) -> list[int | None]:
@@ -96,8 +96,8 @@ def run_repeats(plan: LinesPlan, part: Part, output: PartOutput) -> None:
     output.counts["repeated lines"] = int(kept.sum())
     output.counts["dropped lines"] = len(ids) - int(kept.sum())
     with exchange.publish(output, part, tables.REPEATS, plan.documents) as found:
-        for start in range(0, len(ids), _ROWS):
-            cut = slice(start, start + _ROWS)
+        for start in range(0, len(ids), plan.rows):
+            cut = slice(start, start + plan.rows)
             rows = {"id": ids[cut], "hash": hashes[cut], "documents": counts[cut], "kept": kept[cut]}
             found.add(pa.table(rows, tables.REPEATS), parts_of(ids[cut]))
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from webtext.pipeline.dedup import lines
-from webtext.pipeline.dedup.groups import Groups, ids_of
+from webtext.pipeline.dedup.groups import DEFAULT, Groups, Sizes, ids_of
 from webtext.pipeline.engine import exchange
 from webtext.pipeline.engine.stage import Part, PartOutput, Stage, numbered, paths_of
 from webtext.pipeline.files import storage, tabular
@@ -29,22 +29,25 @@ from webtext.schemas import tables
 from webtext.schemas.manifest import StageManifest
 from webtext.schemas.records import Loss, Reason, Rejected
 
-_LINES = 1_000_000  # that one part of `repeats` is meant for: 16 MB
 _CHARACTERS = 4  # of a token of English, about
 _MOST_PARTS = 4096
 _SHOWN = 300  # characters of a line that the table shows
 
 
 def drop_repeated(
-    settings: CorpusSettings, work: str, documents: StageManifest, run: Callable[[Stage], StageManifest]
+    settings: CorpusSettings,
+    work: str,
+    documents: StageManifest,
+    run: Callable[[Stage], StageManifest],
+    sizes: Sizes = DEFAULT,
 ) -> dict[str, StageManifest]:
     """Run the three stages; none where the settings do not ask for them. Gives their manifests."""
     if not settings.dedup.paragraphs:
         return {}
-    groups = Groups.of_stage(work, documents)
+    groups = Groups.of_stage(work, documents, sizes)
     how = {"paragraph_characters": settings.dedup.paragraph_characters}
     characters = documents.tally.counts.get("tokens", 0) * _CHARACTERS
-    parts = min(_MOST_PARTS, 1 + characters // (settings.dedup.paragraph_characters * _LINES))
+    parts = min(_MOST_PARTS, 1 + characters // (settings.dedup.paragraph_characters * sizes.lines))
     plan = lines.LinesPlan(settings.dedup, parts, len(groups.paths))
     sent = run(
         Stage(

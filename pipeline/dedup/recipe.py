@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 from webtext.pipeline.dedup import accuracy, candidates, clusters, decisions, labels, stars, verification
-from webtext.pipeline.dedup.groups import Groups
+from webtext.pipeline.dedup.groups import DEFAULT, Groups, Sizes
 from webtext.pipeline.engine import exchange
 from webtext.pipeline.engine.stage import Shuffle, Stage, numbered, paths_of
 from webtext.pipeline.files import storage
@@ -19,14 +19,18 @@ from webtext.schemas.manifest import StageManifest
 
 
 def find_copies(
-    settings: CorpusSettings, work: str, documents: StageManifest, run: Callable[[Stage], StageManifest]
+    settings: CorpusSettings,
+    work: str,
+    documents: StageManifest,
+    run: Callable[[Stage], StageManifest],
+    sizes: Sizes = DEFAULT,
 ) -> dict[str, StageManifest]:
     """Run all stages from the documents to the decision on each of them; gives their manifests.
 
     Raises:
         StageError: a stage failed, or more would be lost as copies than the settings allow.
     """
-    recipe = _Recipe(settings, work, documents, Groups.of_stage(work, documents))
+    recipe = _Recipe(settings, work, documents, Groups.of_stage(work, documents, sizes))
     found = run(recipe.candidates())
     offers = run(recipe.offers(found))
     pairs = run(recipe.pairs(offers))

@@ -17,13 +17,13 @@ from lxml import etree  # type: ignore[import-untyped]
 from lxml.html import HtmlComment, HtmlElement  # type: ignore[import-untyped]
 from trafilatura.settings import Extractor
 
-from webtext.pipeline.documents import trafilatura_steps as main_text_steps
+from webtext.pipeline.documents import trafilatura_steps
 from webtext.pipeline.settings import ExtractSettings
 
 # Readability's text is taken in place of trafilatura's own if it is more than twice as long, and it is never longer
 # than the cleaned page. So from half of the page on, the comparison changes only texts without paragraphs and the like,
 # where it did more harm than good; between two fifths and a half it changed one text of 504.
-_SHARE: Final = 0.4
+SHARE: Final = 0.4
 
 _core: Any = importlib.import_module("trafilatura.core")  # for what it does not export
 
@@ -60,12 +60,24 @@ def parse(html: str) -> Any | None:
         return None
 
 
-def find_main_text(tree: Any, settings: ExtractSettings) -> str:
-    """The main text of a page, "" where there is none. The tree is used up. Not thread-safe."""
+def find_main_text(
+    tree: Any,
+    settings: ExtractSettings,
+    share: float = SHARE,
+    steps: Sequence[tuple[Any, str, Any]] = trafilatura_steps.REPLACEMENTS,
+) -> str:
+    """The main text of a page, "" where there is none. The tree is used up. Not thread-safe.
+
+    Args:
+        tree: of `parse`.
+        settings: whether more text is wanted.
+        share: of the cleaned page, from which on trafilatura's own text is not compared with other libraries'.
+        steps: of trafilatura that are replaced by faster ones, which change no text.
+    """
     # For the time of this call only: who else uses trafilatura in this process gets what it ships.
-    _put(main_text_steps.REPLACEMENTS)
+    _put(steps)
     try:
-        body, text = _cascade(tree, _RECALL if settings.favor_recall else _OPTIONS)
+        body, text = _cascade(tree, _RECALL if settings.favor_recall else _OPTIONS, share)
         return _core.normalize_unicode(_core.xmltotxt(body, False)).strip() if text else ""
     except (TypeError, ValueError):  # as trafilatura.extract
         return ""
@@ -78,21 +90,21 @@ def _put(parts: Sequence[tuple[Any, str, Any]]) -> None:
         setattr(owner, name, value)
 
 
-def _cascade(tree: Any, options: Extractor) -> tuple[Any, str]:
+def _cascade(tree: Any, options: Extractor, share: float) -> tuple[Any, str]:
     """trafilatura.core.trafilatura_sequence without comments, without copies of the page that nobody needs."""
     prune = _core.prune_unwanted_nodes
     is_forum = _core._forum_thread_page(tree)
     tree = prune(tree, _core.RAW_TREE_PRUNE_XPATH)
     if not is_forum:
         tree = prune(tree, _core.REMOVE_COMMENTS_AND_LISTS_XPATH)
-    main_text_steps.remove_scripts(tree)
-    body, text = _extract_and_compare(tree, options)
+    trafilatura_steps.remove_scripts(tree)
+    body, text = _extract_and_compare(tree, options, share)
     if len(text) < options.min_extracted_size:
         other, other_text, length = _core.baseline(tree)
         if length > len(text):
             body, text = other, other_text
     if options.focus == "balanced" and _is_little(text, tree):
-        body, text = _look_again(tree, options, body, text)
+        body, text = _look_again(tree, options, share, body, text)
     return body, text
 
 
@@ -101,17 +113,17 @@ def _is_little(text: str, tree: Any) -> bool:
         return False
     share: float = _core.ESCALATION_PAGE_SHARE
     # html2txt copies the page and cleans it; mostly a bound will do.
-    return len(text) < share * main_text_steps.longest(tree) and len(text) < share * len(_core.html2txt(tree))
+    return len(text) < share * trafilatura_steps.longest(tree) and len(text) < share * len(_core.html2txt(tree))
 
 
-def _look_again(tree: Any, options: Extractor, body: Any, text: str) -> tuple[Any, str]:
+def _look_again(tree: Any, options: Extractor, share: float, body: Any, text: str) -> tuple[Any, str]:
     """Another text of a page of whose text little was found, if that is clearly longer."""
     recall = copy(options)
     recall.focus = "recall"
     retry, retry_text, rescue, rescue_text = None, "", None, ""
     # trafilatura goes on without a candidate that fails.
     with suppress(Exception):
-        retry, retry_text = _extract_and_compare(tree, recall)
+        retry, retry_text = _extract_and_compare(tree, recall, share)
     with suppress(Exception):
         rescue, rescue_text = _core.justext_rescue(copy(tree), options)
     if len(rescue_text) > max(len(retry_text), _core.ESCALATION_JUSTEXT_RATIO * len(text)):
@@ -122,24 +134,24 @@ def _look_again(tree: Any, options: Extractor, body: Any, text: str) -> tuple[An
     return body, text
 
 
-def _extract_and_compare(tree: Any, options: Extractor) -> tuple[Any, str]:
+def _extract_and_compare(tree: Any, options: Extractor, share: float) -> tuple[Any, str]:
     """trafilatura.core's function of this name, which always makes the comparison."""
     cleaned, backup = _core._prepare_tree(tree, options, None)
     body, text = _core.extract_content(cleaned, options)
-    if _is_certain(text, backup, options):
+    if _is_certain(text, backup, options, share):
         return body, text
     chosen: tuple[Any, str] = _core.compare_extraction(backup, copy(tree), body, text, options)
     return chosen
 
 
-def _is_certain(text: str, cleaned: Any, options: Extractor) -> bool:
+def _is_certain(text: str, cleaned: Any, options: Extractor, share: float) -> bool:
     """Whether trafilatura's own text is not to be compared with what readability and jusText make of this page."""
-    return options.focus == "balanced" and len(text) >= _SHARE * _text_length(cleaned)
+    return options.focus == "balanced" and len(text) >= share * _text_length(cleaned)
 
 
 def load_models() -> None:
     """Load what `find` would load at the first page that needs it."""
-    main_text_steps.load_models()
+    trafilatura_steps.load_models()
 
 
-_THEIRS: Final = tuple((owner, name, vars(owner)[name]) for owner, name, _ in main_text_steps.REPLACEMENTS)
+_THEIRS: Final = tuple((owner, name, vars(owner)[name]) for owner, name, _ in trafilatura_steps.REPLACEMENTS)

@@ -11,7 +11,7 @@ from justext.utils import get_stoplist, get_stoplists  # type: ignore[import-unt
 from lxml import etree  # type: ignore[import-untyped]
 from trafilatura import settings
 
-from webtext.pipeline.documents import trafilatura_paths as main_text_paths
+from webtext.pipeline.documents import trafilatura_paths
 
 _processing: Any = importlib.import_module("trafilatura.htmlprocessing")
 _core: Any = importlib.import_module("trafilatura.core")
@@ -208,5 +208,5 @@ REPLACEMENTS: Final[Sequence[tuple[Any, str, Any]]] = (
     (_external, "try_justext", _try_justext),
     (justext, "_get_neighbour", _neighbour),
     (_processing, "link_density_test", _density_test),
-    *main_text_paths.REPLACEMENTS,
+    *trafilatura_paths.REPLACEMENTS,
 )

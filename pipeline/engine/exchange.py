@@ -18,7 +18,8 @@ from webtext.pipeline.engine.stage import Part, PartOutput
 from webtext.pipeline.files import storage
 
 ENDING = ".exchange.arrow"
-_ROUND = 16 * 2**20  # bytes held in memory
+ROUND = 16 * 2**20
+"""Bytes held in memory."""
 _TEXT_ROWS = 200_000  # rows of text held in memory
 _TEXT_BYTES = 32 * 2**20  # of their text and keys: a few long texts end a round too
 
@@ -35,10 +36,11 @@ def write_round(writer: Any, batch: pa.RecordBatch, owners: npt.NDArray[np.int64
 class Exchange:
     """Tables to a file of rounds, each row with the part that is to read it."""
 
-    def __init__(self, writer: Any, schema: pa.Schema, parts: int) -> None:
+    def __init__(self, writer: Any, schema: pa.Schema, parts: int, room: int) -> None:
         self._writer = writer
         self._schema = schema
         self._parts = parts
+        self._room = room
         self._tables: list[pa.Table] = []
         self._owners: list[npt.NDArray[np.int64]] = []
         self._bytes = 0
@@ -50,7 +52,7 @@ class Exchange:
         self._owners.append(owners)
         self.rows += table.num_rows
         self._bytes += table.nbytes
-        if self._bytes >= _ROUND:
+        if self._bytes >= self._room:
             self.flush()
 
     def flush(self) -> None:
@@ -65,11 +67,11 @@ class Exchange:
 
 
 @contextmanager
-def publish(output: PartOutput, part: Part, schema: pa.Schema, parts: int) -> Iterator[Exchange]:
+def publish(output: PartOutput, part: Part, schema: pa.Schema, parts: int, room: int = ROUND) -> Iterator[Exchange]:
     """Publish `<part>.exchange.arrow` for so many parts. Rows of one part stay in the order in which they are added."""
     name = part.name + ENDING
     with output.file(name) as sink, pa.ipc.new_file(sink, schema) as writer:
-        exchange = Exchange(writer, schema, parts)
+        exchange = Exchange(writer, schema, parts, room)
         yield exchange
         exchange.flush()
         sink.rows = exchange.rows

@@ -19,7 +19,6 @@ from webtext.schemas.records import Loss, Reason
 
 Work = Callable[[bytes], bytes]
 
-_RECYCLE = 2000  # calls after which a child is replaced, so that what libraries leak stays small
 _ANSWER, _MEMORY, _ERROR = b"a", b"m", b"e"
 _MAX_ANSWER = 64 * 2**20  # bytes
 _GARBAGE = 100_000  # objects between two searches for cycles; Python's 700 take 4 % of the time of a page
@@ -28,9 +27,17 @@ _GARBAGE = 100_000  # objects between two searches for cycles; Python's 700 take
 class Sandbox:
     """Runs `make()(payload)` in a child. Not thread-safe."""
 
-    def __init__(self, make: Callable[[], Work], cpu_seconds: float, memory_mib: int) -> None:
-        """`make` is called once in each child, is picklable, and does not count against the limits."""
+    def __init__(self, make: Callable[[], Work], cpu_seconds: float, memory_mib: int, recycle: int = 2000) -> None:
+        """Start nothing yet.
+
+        Args:
+            make: called once in each child, picklable; does not count against the limits.
+            cpu_seconds: of one call.
+            memory_mib: address space of a child.
+            recycle: calls after which a child is replaced, so that what libraries leak stays small.
+        """
         self._make = make
+        self._recycle = recycle
         self._cpu_seconds = cpu_seconds
         self._memory_mib = memory_mib
         self._child: _Child | None = None
@@ -69,7 +76,7 @@ class Sandbox:
         yield answer
 
     def _ready(self) -> "_Child":
-        if self._child is not None and self._child.calls >= _RECYCLE:
+        if self._child is not None and self._child.calls >= self._recycle:
             self._end()
         if self._child is None:
             self._child = _Child(self._make, self._cpu_seconds, self._memory_mib)

@@ -55,7 +55,9 @@ class _Line(msgspec.Struct, gc=False):
 _DECODE = msgspec.json.Decoder(_Line).decode
 
 
-def read_posts(stream: BinaryIO, name: str, list_score: int) -> Iterator[Post | Rejected]:
+def read_posts(
+    stream: BinaryIO, name: str, list_score: int, longest_record: int = exports.MAX_RECORD
+) -> Iterator[Post | Rejected]:
     """Every record of a file. Its first line tells what it is: JSON, the header of a CSV file, or else a URL of a list.
 
     A line of JSON is a post, or a URL with the lists of its posts (see exports.post_lists), each of which is a record.
@@ -64,6 +66,7 @@ def read_posts(stream: BinaryIO, name: str, list_score: int) -> Iterator[Post | 
         stream: see lines.open_lines.
         name: see lines.open_lines.
         list_score: what the lines of a URL list count for; a list has no scores.
+        longest_record: bytes of a record of a CSV file.
 
     Raises:
         TruncatedInputError: see lines.open_lines.
@@ -81,7 +84,7 @@ def read_posts(stream: BinaryIO, name: str, list_score: int) -> Iterator[Post | 
     if text[0] in b"{[":
         yield from _json_posts(chain([first], lines))
     elif columns := exports.csv_header(text):
-        yield from _csv_posts(lines, columns)
+        yield from _csv_posts(lines, columns, longest_record)
     else:
         for line in chain([first], lines):
             if isinstance(line, TooLong):
@@ -119,7 +122,7 @@ def _list_posts(line: bytes, rejected: Rejected) -> Iterator[Post | Rejected]:
             yield _bad_line(f"{error}: {line[:_EXCERPT]!r}")
 
 
-def _csv_posts(lines: Iterable[bytes | TooLong], columns: dict[str, int]) -> Iterator[Post | Rejected]:
+def _csv_posts(lines: Iterable[bytes | TooLong], columns: dict[str, int], longest: int) -> Iterator[Post | Rejected]:
     too_long: list[TooLong] = []
 
     def texts() -> Iterator[bytes]:
@@ -129,7 +132,7 @@ def _csv_posts(lines: Iterable[bytes | TooLong], columns: dict[str, int]) -> Ite
             else:
                 yield line
 
-    for fields in exports.csv_records(texts(), columns):
+    for fields in exports.csv_records(texts(), columns, longest):
         yield _bad_line(fields) if isinstance(fields, str) else _post(_Line(**fields), str(fields).encode())
     yield from (_bad_line(str(line)) for line in too_long)
 

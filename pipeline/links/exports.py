@@ -34,10 +34,12 @@ def csv_header(line: bytes) -> dict[str, int] | None:
     return columns if len(columns) == len(names) and "url" in columns and columns.keys() & {"id", "name"} else None
 
 
-def csv_records(lines: Iterable[bytes], columns: dict[str, int]) -> Iterator[dict[str, Any] | str]:
+def csv_records(
+    lines: Iterable[bytes], columns: dict[str, int], longest: int = MAX_RECORD
+) -> Iterator[dict[str, Any] | str]:
     """The fields of each record, as a dump would have them; or why a record is none, in words.
 
-    A record ends where its quotes are closed, so it may have line feeds (RFC 4180). Where they stay open for MAX_RECORD
+    A record ends where its quotes are closed, so it may have line feeds (RFC 4180). Where they stay open for `longest`
     bytes or to the end of the file, the quote was a stray one: its line alone is lost, and reading goes on with the
     next. What ends in an error of `lines` is no record.
     """
@@ -46,7 +48,7 @@ def csv_records(lines: Iterable[bytes], columns: dict[str, int]) -> Iterator[dic
     while True:
         parts: list[bytes] = []
         size = quotes = 0
-        while not parts or (quotes % 2 and size <= MAX_RECORD):
+        while not parts or (quotes % 2 and size <= longest):
             line = waiting.popleft() if waiting else next(source, None)
             if line is None:
                 break
@@ -61,12 +63,12 @@ def csv_records(lines: Iterable[bytes], columns: dict[str, int]) -> Iterator[dic
             waiting.extendleft(reversed(parts[1:]))
             yield f"a quote stays open: {parts[0][:80]!r}"
             continue
-        yield _record(b"\n".join(parts), columns)
+        yield _record(b"\n".join(parts), columns, longest)
 
 
-def _record(text: bytes, columns: dict[str, int]) -> dict[str, Any] | str:
+def _record(text: bytes, columns: dict[str, int], longest: int) -> dict[str, Any] | str:
     try:
-        row = _row(text)
+        row = _row(text, longest)
         if len(row) != len(columns):
             raise ValueError(f"has {len(row)} fields, the header {len(columns)}")
         values = {name: row[columns[name]] for name in FIELDS if name in columns}
@@ -83,11 +85,11 @@ def _record(text: bytes, columns: dict[str, int]) -> dict[str, Any] | str:
     return fields
 
 
-def _row(text: bytes) -> list[str]:
+def _row(text: bytes, longest: int = MAX_RECORD) -> list[str]:
     """The fields of one CSV record. Raises ValueError."""
-    if len(text) > MAX_RECORD:
-        raise ValueError(f"has more than {MAX_RECORD} bytes")
-    csv.field_size_limit(MAX_RECORD)  # of this process; Python's own limit is an eighth of it
+    if len(text) > longest:
+        raise ValueError(f"has more than {longest} bytes")
+    csv.field_size_limit(longest)  # of this process; Python's own limit is an eighth of it
     try:
         [row] = csv.reader([text.decode()], strict=True)
     except csv.Error as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 import toy_documents
 from processes import started
 
-from webtext.pipeline.dedup import groups
+from webtext.pipeline.dedup.groups import Sizes
 from webtext.pipeline.dedup.recipe import find_copies
 from webtext.pipeline.settings import CorpusSettings
 
@@ -25,18 +25,17 @@ SEARCH = f"""
 import sys
 from functools import partial
 from pathlib import Path
-from webtext.pipeline.dedup import groups
+from webtext.pipeline.dedup.groups import Sizes
 from webtext.pipeline.dedup.recipe import find_copies
 from webtext.pipeline.engine.beam_stage import run_stage
 from webtext.pipeline.files import storage
 from webtext.pipeline.settings import CorpusSettings
 from webtext.schemas.manifest import StageManifest
 
-groups._DOCUMENTS = {DOCUMENTS}
 work = sys.argv[1]
 documents = StageManifest.from_json(Path(work, "documents", "manifest.json").read_bytes())
 with storage.lock(work):
-    find_copies(CorpusSettings(), work, documents, partial(run_stage, flags=(), workers=2))
+    find_copies(CorpusSettings(), work, documents, partial(run_stage, flags=(), workers=2), Sizes({DOCUMENTS}))
 """
 
 
@@ -74,13 +73,12 @@ def kill_at(work, done):
         return process.wait() == -signal.SIGKILL
 
 
-def test_kills_change_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(groups, "_DOCUMENTS", DOCUMENTS)
+def test_kills_change_nothing(tmp_path):
     calm, killed = tmp_path / "calm", tmp_path / "killed"
     documents = toy_documents.write_documents(calm, dict(texts()), parts=6)
     assert toy_documents.write_documents(killed, dict(texts()), parts=6) == documents
     before = receipts(calm)
-    find_copies(CorpusSettings(), str(calm), documents, toy_documents.run_here)
+    find_copies(CorpusSettings(), str(calm), documents, toy_documents.run_here, Sizes(documents=DOCUMENTS))
     parts = receipts(calm) - before
     assert parts > 30
     marks = [before + parts * (number + 1) // (KILLS + 1) for number in range(KILLS)]

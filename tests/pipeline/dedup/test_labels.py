@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from without_engine import run_here
 
-from webtext.pipeline.dedup import labels, stars
+from webtext.pipeline.dedup import labels
 from webtext.pipeline.engine.beam_stage import run_stage
 from webtext.pipeline.engine.stage import StageError
 from webtext.schemas import tables
@@ -142,10 +142,9 @@ def test_a_build_that_ended_in_a_round_goes_on_there(tmp_path):
     assert {path.relative_to(ended).as_posix() for path in redone} == {"stars-02/00001.edges.parquet"}
 
 
-def test_rounds_without_end_are_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(stars, "MAX_ROUNDS", 2)
+def test_rounds_without_end_are_an_error(tmp_path):
     with pytest.raises(StageError, match=r"2 rounds over .* edges have left"):
-        label(tmp_path, chain(500), max_edges=0, parts=5)
+        label(tmp_path, chain(500), max_edges=0, parts=5, max_rounds=2)
 
 
 @pytest.mark.parametrize("choices", [{}, {"max_edges": 0, "parts": 2}])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webtext.pipeline.dedup import lines
-from webtext.pipeline.dedup.groups import Groups
+from webtext.pipeline.dedup.groups import Groups, Sizes
 from webtext.pipeline.engine import exchange
 from webtext.pipeline.engine import stage as stages
 from webtext.pipeline.engine.stage import Stage
@@ -69,11 +69,11 @@ def test_repeats_against_dictionaries(pairs, least):
     assert list(found) == expected
 
 
-def find(work, documents, texts, ranges):
+def find(work, documents, texts, ranges, at_once):
     """What the two stages say, as (document, hash, documents, kept), and their ledgers."""
     paths = [str(work / "documents" / file.name) for file in documents.named(".documents.parquet")]
-    groups = Groups.plan(paths, len(texts))
-    plan = lines.LinesPlan(DedupSettings(paragraphs=2, paragraph_characters=5), ranges, len(paths))
+    groups = Groups.plan(paths, len(texts), Sizes(documents=4))
+    plan = lines.LinesPlan(DedupSettings(paragraphs=2, paragraph_characters=5), ranges, len(paths), at_once)
 
     def stage(name, parts, inputs, run):
         return toy_documents.run_here(
@@ -94,13 +94,11 @@ def find(work, documents, texts, ranges):
 
 
 @pytest.mark.parametrize(("parts", "ranges", "at_once"), [(1, 1, 500_000), (5, 3, 2), (3, 7, 500_000)])
-def test_the_stages_tell_each_part_its_lines(tmp_path, monkeypatch, parts, ranges, at_once):
-    monkeypatch.setattr(lines, "_ROWS", at_once)
-    monkeypatch.setattr("webtext.pipeline.dedup.groups._DOCUMENTS", 4)
+def test_the_stages_tell_each_part_its_lines(tmp_path, parts, ranges, at_once):
     texts = {f"{SITE}{n}": f"own line {n * 'x'}\nfooter\nfooter\n" + "every third\n" * (n % 3 == 0) for n in range(12)}
     texts["https://other.example/"] = "footer"
     documents = toy_documents.write_documents(Path(tmp_path), texts, parts)
-    rows, sent, repeated = find(Path(tmp_path), documents, texts, ranges)
+    rows, sent, repeated = find(Path(tmp_path), documents, texts, ranges, at_once)
     assert (sent.taken, sent.rows, repeated.taken) == (13, 12 + 12 + 4 + 1, 29)
     assert repeated.rows == len(rows) == 12 + 4
     assert repeated.counts == {"repeated lines": 2, "dropped lines": 14}

@@ -17,6 +17,7 @@ from webtext.pipeline.account.report_page import build_report
 from webtext.pipeline.account.why import Build, tell
 from webtext.pipeline.corpus import build_corpus
 from webtext.pipeline.dedup import paragraphs
+from webtext.pipeline.dedup.groups import DEFAULT, Sizes
 from webtext.pipeline.engine.beam_stage import run_stage
 from webtext.pipeline.inputs import Inputs, TextInputs
 from webtext.pipeline.own_texts.settings import TextFields
@@ -90,9 +91,9 @@ def settings(parts=3, **dedup):
     )
 
 
-def build(work, path, chosen, run=run_here):
+def build(work, path, chosen, run=run_here, sizes=DEFAULT):
     inputs = Inputs((), (), texts=TextInputs.find([str(path)], TextFields()))
-    return build_corpus(chosen, inputs, str(work), run)
+    return build_corpus(chosen, inputs, str(work), run, sizes)
 
 
 @pytest.fixture(scope="module")
@@ -211,11 +212,10 @@ def test_a_story_before_the_end(built, tmp_path):
     assert story.stages_missing == ["paragraphs", "clusters", "shards"]
 
 
-def test_the_same_corpus_for_any_parts_and_workers(built, tmp_path, monkeypatch):
+def test_the_same_corpus_for_any_parts_and_workers(built, tmp_path):
     folder, manifest = built
-    monkeypatch.setattr(paragraphs, "_LINES", 5)  # so that there are many ranges of hashes
-    monkeypatch.setattr("webtext.pipeline.dedup.groups._DOCUMENTS", 6)
-    other = build(tmp_path / "inline", folder / "in.jsonl", settings())
+    sizes = Sizes(documents=6, lines=5)  # so that there are many ranges of hashes
+    other = build(tmp_path / "inline", folder / "in.jsonl", settings(), sizes=sizes)
     assert other.content() == manifest.content()
     assert len(list((tmp_path / "inline" / "repeats").glob("*.receipt.json"))) > 5
     for workers in (1, 2):

@@ -10,7 +10,8 @@ import pytest
 import toy_documents
 import zstandard
 
-from webtext.pipeline.dedup import candidates, groups
+from webtext.pipeline.dedup import candidates
+from webtext.pipeline.dedup.groups import DEFAULT, Sizes
 from webtext.pipeline.dedup.recipe import find_copies
 from webtext.pipeline.engine.stage import StageError
 from webtext.pipeline.files import tabular
@@ -46,19 +47,14 @@ def merged_pairs(work, done):
     return {tuple(sorted((urls[row["a"]], urls[row["b"]]))) for row in rows(work, "pairs", done, ".edges.parquet")}
 
 
-def find(work, texts, parts=3, scores=None, **dedup):
+def find(work, texts, parts=3, scores=None, sizes=DEFAULT, **dedup):
     documents = toy_documents.write_documents(work, {SITE + name: text for name, text in texts.items()}, parts, scores)
-    return find_copies(settings(**dedup), str(work), documents, toy_documents.run_here)
-
-
-@pytest.fixture
-def small_groups(monkeypatch):
-    monkeypatch.setattr(groups, "_DOCUMENTS", 300)
+    return find_copies(settings(**dedup), str(work), documents, toy_documents.run_here, sizes)
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="../shared/data/neardup is not there")
 @pytest.mark.parametrize(("method", "recall", "precision"), [("shingles", 0.98, 1.0), ("signature", 0.96, 0.98)])
-def test_pairs_with_known_similarity_are_found(tmp_path, small_groups, method, recall, precision):
+def test_pairs_with_known_similarity_are_found(tmp_path, method, recall, precision):
     def lines(name):
         with (DATA / "cppreference_exact_jaccard" / name).open("rb") as stream:
             return zstandard.ZstdDecompressor(max_window_size=2**31).stream_reader(stream).read().decode().splitlines()
@@ -105,7 +101,7 @@ def test_pages_of_one_template_do_not_merge(tmp_path):
     assert done["candidates"].tally.rows > 1500  # they do share bands
 
 
-def test_equal_decisions_for_any_split_into_parts_and_groups(tmp_path, monkeypatch):
+def test_equal_decisions_for_any_split_into_parts_and_groups(tmp_path):
     texts = {}
     for n in range(60):
         text = words(n, 200).split()
@@ -117,9 +113,8 @@ def test_equal_decisions_for_any_split_into_parts_and_groups(tmp_path, monkeypat
     scores = {SITE + name: 3 + len(name) % 2 for name in texts}
     outcomes = []
     for number, (parts, documents) in enumerate([(1, 10_000), (1, 7), (6, 10_000), (6, 20), (11, 1)]):
-        monkeypatch.setattr(groups, "_DOCUMENTS", documents)
         work = tmp_path / str(number)
-        done = find(work, texts, parts, scores)
+        done = find(work, texts, parts, scores, Sizes(documents))
         decided = rows(work, "clusters", done, ".decisions.parquet")
         outcomes.append((sorted(clusters(work, done), key=lambda row: row["key"]), decided, done["clusters"].tally))
         assert done["candidates"].tally.taken == len(texts) * candidates.RECORDS_PER_DOCUMENT

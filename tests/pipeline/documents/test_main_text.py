@@ -12,9 +12,7 @@ from lxml import etree, html
 from processes import finished
 from trafilatura import external, html2txt
 
-from webtext.pipeline.documents import main_text
-from webtext.pipeline.documents import trafilatura_paths as main_text_paths
-from webtext.pipeline.documents import trafilatura_steps as main_text_steps
+from webtext.pipeline.documents import main_text, trafilatura_paths, trafilatura_steps
 from webtext.pipeline.documents.decode import decode
 from webtext.pipeline.settings import ExtractSettings
 
@@ -32,8 +30,8 @@ for path in sys.argv[1:]:
 """
 
 
-def extracted(html):
-    return main_text.find_main_text(main_text.parse(html), SETTINGS)
+def extracted(html, **choices):
+    return main_text.find_main_text(main_text.parse(html), SETTINGS, **choices)
 
 
 def paths():
@@ -50,31 +48,28 @@ def texts_of_trafilatura(names):
     return plain.stdout.split()
 
 
-def differing(names):
+def differing(names, **choices):
     ours = []
     for name in names:
         html = gzip.decompress(Path(name).read_bytes()).decode("utf-8", "replace")
-        ours.append(hashlib.sha256(extracted(html).encode()).hexdigest())
+        ours.append(hashlib.sha256(extracted(html, share=ALWAYS, **choices).encode()).hexdigest())
     return [name for name, a, b in zip(names, ours, texts_of_trafilatura(names), strict=True) if a != b]
 
 
-def test_the_text_is_that_of_trafilatura_untouched(monkeypatch):
-    monkeypatch.setattr(main_text, "_SHARE", ALWAYS)
+def test_the_text_is_that_of_trafilatura_untouched():
     assert differing([str(path) for path in paths()]) == []
 
 
-def test_another_trafilatura_gives_its_own_text(monkeypatch):
-    assert main_text_paths.replacements("another digest") == []
-    slow = [part for part in main_text_steps.REPLACEMENTS if part not in main_text_paths.REPLACEMENTS]
-    assert len(slow) + len(main_text_paths.REPLACEMENTS) == len(main_text_steps.REPLACEMENTS)
-    monkeypatch.setattr(main_text_steps, "REPLACEMENTS", slow)
-    monkeypatch.setattr(main_text, "_SHARE", ALWAYS)
-    assert differing([str(path) for path in paths()[::4]]) == []
+def test_another_trafilatura_gives_its_own_text():
+    assert trafilatura_paths.replacements("another digest") == []
+    slow = [part for part in trafilatura_steps.REPLACEMENTS if part not in trafilatura_paths.REPLACEMENTS]
+    assert len(slow) + len(trafilatura_paths.REPLACEMENTS) == len(trafilatura_steps.REPLACEMENTS)
+    assert differing([str(path) for path in paths()[::4]], steps=slow) == []
 
 
 def test_the_expressions_of_this_trafilatura_are_known():
-    assert main_text_paths.REPLACEMENTS, (
-        "trafilatura has other XPath expressions than those that main_text_paths.py was written after: the texts stay "
+    assert trafilatura_paths.REPLACEMENTS, (
+        "trafilatura has other XPath expressions than those that trafilatura_paths.py was made for: the texts stay "
         "right, but take longer; compare xpaths.py and settings.py, adapt the functions, write the new digest"
     )
 
@@ -123,7 +118,7 @@ def built(spec, tag="body"):
 @given(TREES)
 def test_functions_select_what_the_expressions_do(spec):
     tree = built(spec)
-    for module, name, ours in main_text_paths.REPLACEMENTS:
+    for module, name, ours in trafilatura_paths.REPLACEMENTS:
         theirs = getattr(module, name)
         assert theirs is not ours
         if not isinstance(theirs, list):
@@ -136,9 +131,9 @@ def test_functions_select_what_the_expressions_do(spec):
 
 
 def test_our_functions_stand_in_trafilatura_only_during_a_call():
-    before = [getattr(owner, name) for owner, name, _ in main_text_steps.REPLACEMENTS]
+    before = [getattr(owner, name) for owner, name, _ in trafilatura_steps.REPLACEMENTS]
     assert extracted(ARTICLE)
-    assert before == [getattr(owner, name) for owner, name, _ in main_text_steps.REPLACEMENTS]
+    assert before == [getattr(owner, name) for owner, name, _ in trafilatura_steps.REPLACEMENTS]
 
 
 LEAVES = "aside nav svg script style form table figure label p div abbr img"
@@ -162,7 +157,7 @@ def test_cleaning_is_that_of_trafilatura_also_where_tags_are_nested(spec, role):
     page = f"<html><body>{markup(spec)}</body></html>"
     cleaned = [
         etree.tostring(clean(html.fromstring(page, parser=html.xhtml_parser), main_text._OPTIONS))
-        for clean in (main_text_steps._their_tree_cleaning, main_text_steps._tree_cleaning)
+        for clean in (trafilatura_steps._their_tree_cleaning, trafilatura_steps._tree_cleaning)
     ]
     assert cleaned[0] == cleaned[1]
 
@@ -172,19 +167,19 @@ def test_only_scripts_of_json_stay_and_no_text_is_lost():
         "<html><head><style>s</style></head><body>a<script>x</script>b<p>c"
         "<script type='application/ld+json'>{}</script>d<style>s</style>e</p><script type=module src=x></script>f"
     )
-    main_text_steps.remove_scripts(tree)
+    trafilatura_steps.remove_scripts(tree)
     assert "".join(tree.itertext()) == "abc{}def"
     assert len(list(tree.iter("script", "style"))) == 1
 
 
 def test_scripts_stay_where_cleaning_leaves_no_paragraph():
     tree = main_text.parse("<nav><p>a<script>x</script></nav><div>b<script>y</script></div>")
-    main_text_steps.remove_scripts(tree)
+    trafilatura_steps.remove_scripts(tree)
     assert len(list(tree.iter("script"))) == 2
 
 
 def test_verdicts_are_kept_for_some_values_only():
-    test = main_text_paths._test("nav")
+    test = trafilatura_paths._test("nav")
     kept = test.__self__
     for number in range(20_000):
         assert test(f"nav-{number}")
@@ -205,7 +200,7 @@ RUNS = st.sampled_from(["the valley and the town ", "of it ", "Häfen ", "x", " 
 def test_paragraphs_are_those_of_justext(markup):
     tree = main_text.parse(f"<html><body>{markup}</body></html>")
     expected = external.try_justext(tree, None, None)
-    found = main_text_steps._try_justext(tree, None, None)
+    found = trafilatura_steps._try_justext(tree, None, None)
     assert [p.text for p in found] == [p.text for p in expected]
 
 
@@ -215,7 +210,7 @@ def test_the_bound_of_the_text_is_one(spec):
     tree = built(spec)
     for element in tree.iter():
         element.text, element.tail = "a b", "c"
-    assert main_text_steps.longest(tree) >= len(html2txt(main_text.parse(etree.tostring(tree, encoding="unicode"))))
+    assert trafilatura_steps.longest(tree) >= len(html2txt(main_text.parse(etree.tostring(tree, encoding="unicode"))))
 
 
 @pytest.mark.parametrize("depth", [100, 300, 1000, 1900])

@@ -8,7 +8,6 @@ import toy_webs
 
 from webtext.pipeline.archives.warc import RawPage
 from webtext.pipeline.documents.sandboxed import make_extractor, request, verdict
-from webtext.pipeline.engine import sandbox
 from webtext.pipeline.engine.sandbox import Sandbox
 from webtext.pipeline.settings import ExtractSettings
 from webtext.pipeline.text.document import Document
@@ -57,10 +56,9 @@ def test_a_page_that_needs_too_much_memory_costs_only_itself():
     assert big.reason is Reason.EXTRACT_MEMORY
 
 
-def test_a_child_is_replaced_after_some_pages_and_none_is_lost(monkeypatch):
-    monkeypatch.setattr(sandbox, "_RECYCLE", 10)
+def test_a_child_is_replaced_after_some_pages_and_none_is_lost():
     payloads = [b"%d" % n for n in range(40)]
-    with Sandbox(hostile.make_naming, cpu_seconds=5, memory_mib=256) as box:
+    with Sandbox(hostile.make_naming, cpu_seconds=5, memory_mib=256, recycle=10) as box:
         answers = [answer.split() for at in range(0, 40, 4) for answer in box.run(payloads[at : at + 4])]
     assert [payload for _, payload in answers] == payloads
     # It is asked between batches: after 12 calls each.

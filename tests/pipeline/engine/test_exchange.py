@@ -9,9 +9,9 @@ from webtext.pipeline.engine.stage import Stage, numbered, paths_of
 SCHEMA = pa.schema([pa.field("n", pa.int64()), pa.field("word", pa.string())])
 
 
-def write(folder, tables, parts):
+def write(folder, tables, parts, room=exchange.ROUND):
     def run(part, output):
-        with exchange.publish(output, part, SCHEMA, parts) as file:
+        with exchange.publish(output, part, SCHEMA, parts, room) as file:
             for numbers in tables:
                 rows = np.array(numbers, np.int64)
                 file.add(pa.table({"n": rows, "word": [f"w{n}" for n in numbers]}), rows % parts)
@@ -24,10 +24,9 @@ def write(folder, tables, parts):
 
 
 @pytest.mark.parametrize("room", [1, 2**20])
-def test_each_part_reads_its_own_rows_in_the_order_of_writing(tmp_path, monkeypatch, room):
-    monkeypatch.setattr(exchange, "_ROUND", room)
-    first = write(tmp_path / "a", [[3, 1, 5], [], [2, 7]], 2)
-    second = write(tmp_path / "b", [[9, 4]], 2)
+def test_each_part_reads_its_own_rows_in_the_order_of_writing(tmp_path, room):
+    first = write(tmp_path / "a", [[3, 1, 5], [], [2, 7]], 2, room)
+    second = write(tmp_path / "b", [[9, 4]], 2, room)
     for part, expected in enumerate([[2, 4], [3, 1, 5, 7, 9]]):
         found = [row for batch in exchange.read([first, second], part, 2) for row in batch.to_pylist()]
         assert found == [{"n": n, "word": f"w{n}"} for n in expected]

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from webtext.pipeline.files.lines import MAX_LINE, TruncatedInputError
-from webtext.pipeline.links import exports
 from webtext.pipeline.links.dumps import Post, read_posts
 from webtext.schemas.records import Reason, Rejected
 
@@ -19,9 +18,9 @@ ROW = "89,http://example.com/a,26,1119552369.0,x,Nerds\n"
 POST = Post("89", "http://example.com/a", 26, 1119552369, "x", "Nerds")
 
 
-def read_all(text, name="x"):
+def read_all(text, name="x", **limit):
     data = text if isinstance(text, bytes) else text.encode()
-    return list(read_posts(io.BytesIO(data), name, 3))
+    return list(read_posts(io.BytesIO(data), name, 3, **limit))
 
 
 # CSV.
@@ -85,12 +84,11 @@ def test_a_boolean_that_is_none():
     assert "is_self is 'maybe', not true or false" in bad.detail
 
 
-def test_a_record_has_a_bound(monkeypatch):
-    monkeypatch.setattr(exports, "MAX_RECORD", 1000)
+def test_a_record_has_a_bound():
     stray = '89,http://a/,3,5,x,"t\n'
-    found = read_all(HEADER + stray + ROW * 100 + stray + ROW)
+    found = read_all(HEADER + stray + ROW * 100 + stray + ROW, longest_record=1000)
     assert [type(entry) for entry in found] == [Rejected] + [Post] * 100 + [Rejected, Post]
-    [long, last] = read_all(HEADER + ROW.replace("Nerds", '"' + "x" * 2000 + '"') + ROW)
+    [long, last] = read_all(HEADER + ROW.replace("Nerds", '"' + "x" * 2000 + '"') + ROW, longest_record=1000)
     assert "has more than 1000 bytes" in long.detail
     assert last == POST
 
