@@ -14,7 +14,7 @@ from typing import Final
 
 COMMANDS: Final = {
     "build": "build a corpus: Reddit submissions or URL lists in, GPT-2 token shards out",
-    "links": "read Reddit posts from Reddit's API into dump files for build",
+    "posts": "read Reddit posts from Reddit's API into dump files for build",
     "pretrain": "train GPT-2 on a corpus",
     "curve": "draw the loss curves of training runs",
     "sample": "write text with a trained model",
@@ -28,6 +28,8 @@ COMMANDS: Final = {
     "workers": "start the Python workers of builds on a machine of a cluster",
     "demo": "build a small corpus from the shipped pages and train a tiny GPT-2 on it",
 }
+
+ALIASES: Final = {"links": "posts"}  # what commands were called before
 
 # Without its extra `gcp`, Beam warns at import that BigQuery is not at hand, which no job here uses.
 logging.getLogger().addFilter(lambda record: not str(record.msg).startswith("apitools not found"))
@@ -87,6 +89,7 @@ def _dispatch(args: Sequence[str]) -> int:
     if command == "--version":
         print(f"webtext {importlib.metadata.version('webtext')}")
         return 0
+    command = ALIASES.get(command, command)
     if command not in COMMANDS:
         raise UsageError(f"unknown command {command}{did_you_mean(command, COMMANDS)}; known: {', '.join(COMMANDS)}")
     return run_job(command, rest, prog=f"webtext {command}")

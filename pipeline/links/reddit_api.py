@@ -1,6 +1,6 @@
 """Reddit's own listings, page by page, into dump files: how a collection of dumps is kept up to date.
 
-Knows nothing of the network: it asks through a function, which jobs/links.py makes of PRAW.
+Knows nothing of the network: it asks through a function, which jobs/posts.py makes of PRAW.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""`webtext links`: Reddit posts from Reddit's API, as dump files for `webtext build --submissions`."""
+"""`webtext posts`: Reddit posts from Reddit's API, as dump files for `webtext build --submissions`."""
 
 import sys
 import time
@@ -20,7 +20,7 @@ _LONGEST_WAIT = 600  # seconds: Reddit counts requests in windows of so many
 
 
 @dataclass(frozen=True)
-class LinksConfig:
+class PostsConfig:
     """Read posts from Reddit's API (PRAW) into dump files for `webtext build --submissions 'OUT/*.ndjson.zst'`.
 
     Reddit's API shows about 1,000 posts of a listing and nothing older: it can top up dumps, it can't backfill years.
@@ -59,7 +59,7 @@ class LinksConfig:
             raise ValueError(f"--min-age is {self.min_age}, expected hours, 0 or more")
 
 
-def run(config: LinksConfig) -> int:
+def run(config: PostsConfig) -> int:
     """Read every listing once. Returns 1 if Reddit refused one of them."""
     from webtext.pipeline.files import storage
     from webtext.pipeline.links.reddit_api import Collection, Listing, read_listing
@@ -97,7 +97,7 @@ class _RefusedError(Exception):
     """Reddit does not show this listing: it is private, banned, or there is none."""
 
 
-def _connect(config: LinksConfig) -> Callable[[str, Mapping[str, str]], Any]:
+def _connect(config: PostsConfig) -> Callable[[str, Mapping[str, str]], Any]:
     """One request to Reddit's API with PRAW, which waits as the X-Ratelimit headers say.
 
     Raises:

@@ -1,4 +1,4 @@
-"""`webtext links --praw` with the real PRAW against a real server on loopback that speaks Reddit's API."""
+"""`webtext posts --praw` with the real PRAW against a real server on loopback that speaks Reddit's API."""
 
 import io
 import json
@@ -106,8 +106,8 @@ def reddit(tmp_path, monkeypatch):
     thread.join()
 
 
-def links(*args, status=0):
-    assert cli.main(["links", "--praw", "--out=out", "--site=bot", *args]) == status
+def ask(*args, status=0):
+    assert cli.main(["posts", "--praw", "--out=out", "--site=bot", *args]) == status
 
 
 def written(pattern="*.ndjson.zst"):
@@ -119,14 +119,14 @@ def written(pattern="*.ndjson.zst"):
 
 def test_what_the_api_can_not_do_is_said(reddit, capsys):
     with pytest.raises(SystemExit):
-        cli.main(["links", "--help"])
+        cli.main(["links", "--help"])  # the command's former name
     assert "can't backfill" in " ".join(capsys.readouterr().out.split())
-    links("--subreddits", "python")
+    ask("--subreddits", "python")
     assert "can't backfill" in capsys.readouterr().out
 
 
 def test_a_listing_becomes_a_dump_that_a_build_reads(reddit, capsys):
-    links("--subreddits", "python")
+    ask("--subreddits", "python")
     posts = written()
     assert [post.id for post in posts] == [post["id"] for post in MADE_UP]
     assert all(isinstance(post, Post) and post.retrieved_utc > post.created_utc for post in posts)
@@ -139,13 +139,13 @@ def test_a_listing_becomes_a_dump_that_a_build_reads(reddit, capsys):
 
 def test_the_next_run_writes_only_what_is_new(reddit):
     reddit.posts, later = reddit.posts[:300], reddit.posts[300:]
-    links("--subreddits", "python")
-    links("--subreddits", "python")  # nothing new: no file
+    ask("--subreddits", "python")
+    ask("--subreddits", "python")  # nothing new: no file
     assert [path.name for path in Path("out").glob("r*")] == ["r-python-new.00001.ndjson.zst"]
     reddit.posts += later
     del reddit.posts[299]  # the post of the cursor was deleted
     reddit.requests.clear()
-    links("--subreddits", "python")
+    ask("--subreddits", "python")
     assert len(reddit.listed) == 2  # the first page that has nothing new is the last
     assert [post.id for post in written("*00002*")] == [post["id"] for post in later]
     assert len({post.id for post in written()}) == len(written()) == 350
@@ -156,18 +156,18 @@ def test_the_next_run_writes_only_what_is_new(reddit):
 
 
 def test_killed_between_file_and_cursor_leaves_no_duplicates(reddit):
-    links("--subreddits", "python")
+    ask("--subreddits", "python")
     Path("out/cursors.json").unlink()  # the cursor is written last
-    links("--subreddits", "python")
+    ask("--subreddits", "python")
     assert len(written()) == 350
 
 
 def test_posts_missed_between_two_runs_are_told(reddit, capsys):
     reddit.posts = reddit.posts[:10]
-    links("--subreddits", "python")
+    ask("--subreddits", "python")
     assert "missed" not in capsys.readouterr().err
     reddit.posts = MADE_UP[50:]
-    links("--subreddits", "python")
+    ask("--subreddits", "python")
     assert "posts in between are missed" in capsys.readouterr().err
 
 
@@ -175,25 +175,25 @@ def test_young_posts_wait(reddit, capsys):
     now = time.time() - 1800
     young = [{**post, "created_utc": now - n * 3600} for n, post in enumerate(MADE_UP[::-1])][::-1]
     reddit.posts = young
-    links("--subreddits", "python", "--min-age=100")
+    ask("--subreddits", "python", "--min-age=100")
     assert "250 new posts, 100 too young" in capsys.readouterr().out
-    links("--subreddits", "python", "--min-age=0")
+    ask("--subreddits", "python", "--min-age=0")
     assert len({post.id for post in written()}) == len(written()) == 350
 
 
 def test_top_lists_and_domains(reddit):
-    links("--subreddits", "python", "--domains", "Example.com", "--sort=top", "--time=year")
+    ask("--subreddits", "python", "--domains", "Example.com", "--sort=top", "--time=year")
     assert {query for _, path, _ in reddit.listed for query in [parse_qs(urlsplit(path).query)["t"][0]]} == {"year"}
     assert len(written("r-python-top-year.*")) == len(written("domain-example.com-top-year.*")) == 350
     reddit.posts = [*MADE_UP[:200], *MADE_UP[201:], {**MADE_UP[0], "name": "t3_zz", "id": "zz"}]
-    links("--subreddits", "python", "--sort=top", "--time=year")
+    ask("--subreddits", "python", "--sort=top", "--time=year")
     assert [post.id for post in written("r-python-top-year.00002*")] == ["zz"]
 
 
 def test_the_rate_limit_is_obeyed(reddit):
     reddit.posts = reddit.posts[:150]
     reddit.scripted = [(200, {"x-ratelimit-remaining": "0.0", "x-ratelimit-used": "600", "x-ratelimit-reset": "2"})]
-    links("--subreddits", "python")
+    ask("--subreddits", "python")
     (first, *_), (second, *_) = reddit.listed
     assert second - first >= 1.9
 
@@ -201,7 +201,7 @@ def test_the_rate_limit_is_obeyed(reddit):
 def test_too_many_requests_waits_as_long_as_it_says(reddit):
     reddit.posts = reddit.posts[:50]
     reddit.scripted = [(429, {"Retry-After": "1"}), (429, {"Retry-After": "1"})]
-    links("--subreddits", "python")
+    ask("--subreddits", "python")
     times = [when for when, *_ in reddit.listed]
     assert len(times) == 3
     assert times[-1] - times[0] >= 1.9
@@ -209,7 +209,7 @@ def test_too_many_requests_waits_as_long_as_it_says(reddit):
 
 
 def test_a_private_subreddit_does_not_stop_the_others(reddit, capsys):
-    links("--subreddits", "private", "python", status=1)
+    ask("--subreddits", "private", "python", status=1)
     assert "r/private/new: Reddit does not show it" in capsys.readouterr().err
     assert len(written()) == 350
 
@@ -227,7 +227,7 @@ def test_a_private_subreddit_does_not_stop_the_others(reddit, capsys):
 )
 def test_one_clear_line(reddit, capsys, args, message):
     with pytest.raises(SystemExit) if not args or args[0] == "--no-praw" else _Nothing():
-        links(*args, status=1)
+        ask(*args, status=1)
     captured = capsys.readouterr()
     assert message in " ".join((captured.err + captured.out).replace("│", " ").split())
     assert not reddit.listed
@@ -243,14 +243,14 @@ class _Nothing:
 
 def test_credentials_that_reddit_refuses(reddit, capsys, monkeypatch):
     monkeypatch.setenv("praw_client_id", "other")  # the environment wins over praw.ini
-    links("--subreddits=python", status=1)
+    ask("--subreddits=python", status=1)
     assert "does not take the credentials" in capsys.readouterr().err
 
 
 def test_a_server_that_is_gone(reddit, capsys):
     reddit.shutdown()
     reddit.server_close()
-    links("--subreddits=python", status=1)
+    ask("--subreddits=python", status=1)
     assert "Reddit can't be reached" in capsys.readouterr().err
 
 
@@ -258,7 +258,7 @@ def test_damaged_cursors_are_not_overwritten(reddit, capsys):
     Path("out").mkdir()
     for text in ("{", '{"r-python-new": {"newest": "../x"}}', '{"r-python-new": 5}'):
         Path("out/cursors.json").write_text(text)
-        links("--subreddits=python", status=1)
+        ask("--subreddits=python", status=1)
         assert "cursors.json" in capsys.readouterr().err
         assert Path("out/cursors.json").read_text() == text
 
@@ -270,7 +270,7 @@ def test_recorded_answers(reddit, capsys):
         recorded = [json.loads(line) for line in text.read().splitlines()]
     by_name = {post["name"]: post for post in recorded}
     reddit.posts = sorted(by_name.values(), key=lambda post: int(post["name"][3:], 36))
-    links("--subreddits", "python")
+    ask("--subreddits", "python")
     newest = [post["id"] for post in reddit.posts[-REACH:]]
     posts = written()
     assert [post.id for post in posts] == newest  # what the API does not show is not there
