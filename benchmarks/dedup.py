@@ -86,7 +86,7 @@ def report(name: str, count: int, usage: measure.Usage, log: Path) -> None:
 
 def ours(args: argparse.Namespace, folder: Path, count: int, work: Path) -> set[str]:
     """Two runs, and what they keep."""
-    for until in ("documents", "clusters"):
+    for until in ("documents", "decisions"):
         log = work / f"{until}.log"
         usage = measure.run([sys.executable, *sys.argv, "--stages", str(folder), str(work / "ours"), until], log)
         report(f"ours to {until}", count, usage, log)

@@ -63,7 +63,7 @@ def _timed(workers: int) -> Callable[[Stage], StageManifest]:
 def kept(work: Path) -> set[str]:
     """Addresses of the documents that stay."""
     found: set[str] = set()
-    decided = {path.name.split(".")[1]: path for path in (work / "clusters").glob("*.decisions.parquet")}
+    decided = {path.name.split(".")[1]: path for path in (work / "decisions").glob("*.decisions.parquet")}
     for path in sorted((work / "documents").glob("*.documents.parquet")):
         splits = tabular.read_columns(str(decided[path.name.split(".")[0]]), ["split"])["split"].to_pylist()
         urls = tabular.read_columns(str(path), ["url"])["url"].to_pylist()

@@ -29,8 +29,8 @@ PAIRS: Final = "pairs"
 ACCURACY: Final = "accuracy"
 LABELS: Final = "labels"
 MEMBERS: Final = "members"
-CLUSTERS: Final = "copies"
-DECISIONS: Final = "clusters"
+CLUSTERS: Final = "clusters"
+DECISIONS: Final = "decisions"
 SHARDS: Final = "shards"
 
 # Endings of the files that one room hands to another.

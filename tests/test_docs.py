@@ -16,6 +16,7 @@ SOURCES = ("schemas", "pipeline", "model", "jobs")
 DOCUMENTS = [
     "README.md",
     "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
     "examples/miniweb/README.md",
     *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")),
 ]

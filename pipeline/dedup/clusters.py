@@ -1,4 +1,4 @@
-"""Stages `members` and `copies`: which document of a cluster is kept.
+"""Stages `members` and `clusters`: which document of a cluster is kept.
 
 Each document of a cluster goes to the group of the cluster's smallest id, where the best one is chosen by a published
 total order: score descending, text length descending, earliest post, key.
@@ -42,7 +42,7 @@ def run_members(settings: DedupSettings, groups: Groups, part: Part, output: Par
 
 
 def run_clusters(settings: DedupSettings, groups: Groups, part: Part, output: PartOutput) -> None:
-    """Stage `copies`: the clusters of this group, each with the document that is kept.
+    """Stage `clusters`: the clusters of this group, each with the document that is kept.
 
     Args:
         settings: how similarity is measured, and how large a cluster may be.

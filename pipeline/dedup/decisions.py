@@ -1,4 +1,4 @@
-"""Stage `clusters`: what is decided on each document: dropped as a copy, or kept for training or validation."""
+"""Stage `decisions`: what is decided on each document: dropped as a copy, or kept for training or validation."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -70,6 +70,6 @@ def check_domains(settings: DedupSettings, paths: Sequence[str]) -> None:
         shown = "; ".join(f"{row['domain']}: {row['copies_sum']:,} of {row['documents_sum']:,}" for row in found[:5])
         raise StageError(
             f"{len(found):,} domains would lose more than {settings.max_domain_loss:.0%} of their documents as copies "
-            f"({shown}): look at them in the tables of stage copies; raise --dedup.max-domain-loss if that is right, "
+            f"({shown}): look at them in the tables of stage clusters; raise --dedup.max-domain-loss if that is right, "
             "or block these domains"
         )

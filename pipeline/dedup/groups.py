@@ -44,12 +44,12 @@ class Groups:
     count: int
 
     @classmethod
-    def of_stage(cls, work: str, documents: StageManifest, sizes: Sizes) -> Self:
+    def of_stage(cls, work: str, documents: StageManifest, sizes: Sizes = DEFAULT) -> Self:
         """The groups of the documents that a stage has written."""
         return cls.plan(paths_of(work, documents, DOCUMENTS_TABLE), documents.tally.rows, sizes)
 
     @classmethod
-    def plan(cls, paths: Sequence[str], documents: int, sizes: Sizes) -> Self:
+    def plan(cls, paths: Sequence[str], documents: int, sizes: Sizes = DEFAULT) -> Self:
         """As many groups as hold so many documents each, at most one per part."""
         return cls(tuple(paths), documents, max(1, min(len(paths), -(-documents // sizes.documents))))
 

@@ -50,7 +50,8 @@ def texts(web):
 
 
 def test_the_web_has_every_kind_of_stage(web, texts):
-    assert {"posts", "links", "captures", "pages", "documents", "candidates", "clusters", "shards"} <= web.stages.keys()
+    flow = {"posts", "links", "pages", "documents", "decisions", "shards"}
+    assert flow | {"captures", "candidates"} <= web.stages.keys()
     assert {name for name, (stage, _, _) in web.stages.items() if stage.shuffle} >= {"pages", "candidates"}
     assert len(texts) > 20
 

@@ -202,7 +202,7 @@ def test_an_edited_count_is_found(corpus, capsys, unit, digest):
     assert any(f"stage shards counts {true} train {unit}" in line for line in found)
 
 
-@pytest.mark.parametrize("stage", ["posts", "links", "pages", "documents", "clusters", "shards"])
+@pytest.mark.parametrize("stage", ["posts", "links", "pages", "documents", "decisions", "shards"])
 @pytest.mark.parametrize("figure", ["taken", "passed", "rows"])
 def test_an_open_ledger_is_found(corpus, capsys, stage, figure):
     manifest = load(corpus)

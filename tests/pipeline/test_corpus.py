@@ -40,7 +40,7 @@ def test_the_web_is_worth_the_test(web):
     assert shards["train"].documents > 10
     assert shards["val"].documents > 0
     assert len(manifest.shards) > 3
-    assert {"exact_duplicate", "near_duplicate"} <= set(manifest.stages["clusters"].rejected)
+    assert {"exact_duplicate", "near_duplicate"} <= set(manifest.stages["decisions"].rejected)
     stored = (folder / "work" / "corpus" / "manifest.json").read_bytes()
     assert CorpusManifest.from_json(stored) == manifest
 
@@ -100,7 +100,7 @@ def test_every_link_ends_in_one_state(web):
         assert tally.balance() == 0
     urls = stages["links"].counts["urls"]
     lost = stages["links"].counts["urls_below_score"] + sum(
-        sum(stages[name].rejected.values()) for name in ("pages", "documents", "clusters")
+        sum(stages[name].rejected.values()) for name in ("pages", "documents", "decisions")
     )
     assert urls == lost + stages["shards"].passed
     assert stages["shards"].passed == sum(shard.documents for shard in manifest.shards)

@@ -82,7 +82,7 @@ def write_build(work, rejected, seed=0):
     """A finished build with two documents kept and these (stage, reason, key, url, detail) rejected."""
     rows = list(rejected)
     rows = [rows[n] for n in np.random.default_rng(seed).permutation(len(rows))]
-    lost = {stage: [row for row in rows if row[0] == stage] for stage in ("posts", "links", "pages", "clusters")}
+    lost = {stage: [row for row in rows if row[0] == stage] for stage in ("posts", "links", "pages", "decisions")}
     tallies = {}
     taken = len(rows) + 2
     for stage, mine in lost.items():
@@ -96,7 +96,7 @@ def write_build(work, rejected, seed=0):
         (key(3), HOSTILE[3], key(3), False, key(7), HOSTILE[4], 0.75, Reason.NEAR_DUPLICATE),
         (key(9), "http://c.example/", key(3), False, key(7), HOSTILE[4], 0.5, Reason.NEAR_DUPLICATE),
     ]
-    finish(work, "copies", Tally(), write(work / "copies" / "00000.clusters.parquet", tables.CLUSTERS, copies))
+    finish(work, "clusters", Tally(), write(work / "clusters" / "00000.clusters.parquet", tables.CLUSTERS, copies))
     texts = [
         (key(n), url, "train", 3, 0, 0, "t", "", "", "x", 1.0, 100 * n, key(n)) for n, url in enumerate(HOSTILE[-2:], 1)
     ]
@@ -116,8 +116,8 @@ REJECTED = [
     *(("posts", Reason.BAD_URL, b"", url, "why <i>not</i>") for url in HOSTILE),
     *(("links", Reason.BELOW_SCORE, key(n), f"http://{n}.example/", f"score {n}") for n in range(50, 20, -1)),
     ("pages", Reason.NO_PAGE, key(1), HOSTILE[8], ""),
-    ("clusters", Reason.NEAR_DUPLICATE, key(3), HOSTILE[3], ""),
-    ("clusters", Reason.NEAR_DUPLICATE, key(9), "http://c.example/", ""),
+    ("decisions", Reason.NEAR_DUPLICATE, key(3), HOSTILE[3], ""),
+    ("decisions", Reason.NEAR_DUPLICATE, key(9), "http://c.example/", ""),
 ]
 
 
@@ -127,7 +127,7 @@ def test_every_reason_has_words():
 
 def test_funnel_has_every_reason_and_is_closed(tmp_path):
     rows = funnel_rows(write_build(tmp_path, [*REJECTED, ("posts", Reason.SELF_POST, b"", "", "")]))
-    assert [row.stage for row in rows] == ["posts", "links", "pages", "clusters"]
+    assert [row.stage for row in rows] == ["posts", "links", "pages", "decisions"]
     assert rows[0].reasons == ((Reason.BAD_URL, 10), (Reason.SELF_POST, 1))
     for row, following in pairwise(rows):
         assert row.taken == row.passed + sum(count for _, count in row.reasons)

@@ -163,12 +163,12 @@ def test_what_depends_on_the_text_is_made_anew(built):
 
 def test_the_books_are_closed(built):
     folder, manifest = built
-    assert list(manifest.stages) == ["texts", "documents", "paragraphs", "clusters", "shards"]
+    assert list(manifest.stages) == ["texts", "documents", "paragraphs", "decisions", "shards"]
     tally = manifest.stages["paragraphs"]
     assert tally.taken == 32
     assert set(tally.rejected) == {"repeated_paragraphs"}
     assert tally.rejected["repeated_paragraphs"] in {3, 4}  # one of them may be the keeper
-    assert manifest.stages["clusters"].taken == tally.rows == tally.passed
+    assert manifest.stages["decisions"].taken == tally.rows == tally.passed
     assert list(verify.problems(str(folder / "work" / "corpus"), lambda done, total: None)) == []
     page = build_report(str(folder / "work"))
     assert "Drop lines that repeat over a domain" in page
@@ -179,7 +179,7 @@ def test_a_manifest_without_the_stage_is_found(built):
     _, manifest = built
     without = {name: tally for name, tally in manifest.stages.items() if name != "paragraphs"}
     problems = list(verify.ledger(replace(manifest, stages=without)))
-    assert any("expected texts, documents, paragraphs, clusters, shards" in problem for problem in problems)
+    assert any("expected texts, documents, paragraphs, decisions, shards" in problem for problem in problems)
     old = replace(manifest, config={"dedup": {}})  # of a version without the setting
     assert any("expected texts, documents, clusters, shards" in problem for problem in verify.ledger(old))
 
@@ -209,7 +209,7 @@ def test_a_story_before_the_end(built, tmp_path):
         build(tmp_path / "work", folder / "in.jsonl", settings(), run_until("paragraphs"))
     story = tell(Build(str(tmp_path / "work")), records()[0]["url"])
     assert story.verdict == "undecided"
-    assert story.stages_missing == ["paragraphs", "clusters", "shards"]
+    assert story.stages_missing == ["paragraphs", "decisions", "shards"]
 
 
 def test_the_same_corpus_for_any_parts_and_workers(built, tmp_path):
@@ -230,7 +230,7 @@ def test_the_same_corpus_for_any_parts_and_workers(built, tmp_path):
 def test_off_runs_no_stage(built, tmp_path):
     folder, _ = built
     manifest = build(tmp_path / "work", folder / "in.jsonl", settings(paragraphs=0, paragraph_characters=7))
-    assert list(manifest.stages) == ["texts", "documents", "clusters", "shards"]
+    assert list(manifest.stages) == ["texts", "documents", "decisions", "shards"]
     assert not {"lines", "repeats", "paragraphs"} & {path.name for path in (tmp_path / "work").iterdir()}
     assert not {"lines", "repeats"} & {entry["stage"] for entry in manifest.build["stages"]}
 
@@ -263,7 +263,7 @@ def test_a_small_web(tmp_path):
         links=toy_webs.SETTINGS.links, dedup=DedupSettings(paragraphs=2, paragraph_characters=40), parts=3
     )
     manifest = toy_webs.build(tmp_path / "work", tmp_path / "posts" / "*", tmp_path / "archives" / "*", settings=chosen)
-    assert list(manifest.stages) == ["posts", "links", "pages", "documents", "paragraphs", "clusters", "shards"]
+    assert list(manifest.stages) == ["posts", "links", "pages", "documents", "paragraphs", "decisions", "shards"]
     tally = manifest.stages["paragraphs"]
     assert tally.counts["dropped lines"] >= tally.counts["repeated lines"] > 0
     assert list(verify.problems(str(tmp_path / "work" / "corpus"), lambda done, total: None)) == []

@@ -34,7 +34,7 @@ def rows(work, stage, done, ending):
 
 
 def clusters(work, done):
-    return rows(work, "copies", done, ".clusters.parquet")
+    return rows(work, "clusters", done, ".clusters.parquet")
 
 
 def merged_pairs(work, done):
@@ -115,8 +115,8 @@ def test_equal_decisions_for_any_split_into_parts_and_groups(tmp_path):
     for number, (parts, documents) in enumerate([(1, 10_000), (1, 7), (6, 10_000), (6, 20), (11, 1)]):
         work = tmp_path / str(number)
         done = find(work, texts, parts, scores, Sizes(documents))
-        decided = rows(work, "clusters", done, ".decisions.parquet")
-        outcomes.append((sorted(clusters(work, done), key=lambda row: row["key"]), decided, done["clusters"].tally))
+        decided = rows(work, "decisions", done, ".decisions.parquet")
+        outcomes.append((sorted(clusters(work, done), key=lambda row: row["key"]), decided, done["decisions"].tally))
         assert done["candidates"].tally.taken == len(texts) * candidates.RECORDS_PER_DOCUMENT
     assert all(outcome == outcomes[0] for outcome in outcomes)
     assert outcomes[0][2].counts["copies"] > 60
@@ -139,8 +139,8 @@ def test_the_table_of_clusters_says_what_became_of_each_member(tmp_path):
     assert found["best"]["cluster"] == min(row["key"] for row in found.values())
     assert found["exact"]["similarity"] == found["best"]["similarity"] == 1
     assert found["near"]["similarity"] == pytest.approx(len(shingles(STORY)) / len(shingles(texts["near"])))
-    assert done["clusters"].tally.rejected == {"exact_duplicate": 1, "near_duplicate": 1}
-    domains = rows(tmp_path, "clusters", done, ".domains.parquet")
+    assert done["decisions"].tally.rejected == {"exact_duplicate": 1, "near_duplicate": 1}
+    domains = rows(tmp_path, "decisions", done, ".domains.parquet")
     assert {row["domain"] for row in domains} == {"example.org"}
     assert sum(row["documents"] for row in domains) == 4
 
@@ -164,4 +164,4 @@ def test_a_giant_cluster_stops_the_build_and_is_named(tmp_path):
     with pytest.raises(StageError, match=r"example.org: 1,099 of 1,105\).*--dedup.max-domain-loss"):
         find(tmp_path / "domain", texts, max_cluster_share=1)
     done = find(tmp_path / "allowed", texts, max_cluster_share=1, max_domain_loss=1)
-    assert done["clusters"].tally.passed == 6
+    assert done["decisions"].tally.passed == 6

@@ -88,11 +88,11 @@ def test_parquet_gives_the_same_corpus(built, tmp_path):
 def test_the_ledger_is_closed_and_says_why(built):
     folder, manifest = built
     taken = {name: tally.taken for name, tally in manifest.stages.items()}
-    assert list(taken) == ["texts", "documents", "clusters", "shards"]
+    assert list(taken) == ["texts", "documents", "decisions", "shards"]
     assert taken["texts"] == len(records()) + 2
     assert manifest.stages["texts"].rejected == {"bad_line": 2}
     assert manifest.stages["documents"].rejected == {"duplicate_id": 11, "not_english": 1, "too_short": 1}
-    assert manifest.stages["clusters"].rejected == {"near_duplicate": 5}
+    assert manifest.stages["decisions"].rejected == {"near_duplicate": 5}
     assert list(verify.problems(str(folder / "work" / "corpus"), lambda done, total: None)) == []
 
 
@@ -239,7 +239,7 @@ def test_ids_of_any_form(tmp_path):
     write(tmp_path / "in.jsonl", as_lines(made))
     manifest = build(tmp_path / "work", tmp_path / "in.jsonl")
     assert manifest.stages["documents"].rejected == {"duplicate_id": len(IDS)}
-    assert manifest.stages["clusters"].rejected == {"near_duplicate": len(IDS)}
+    assert manifest.stages["decisions"].rejected == {"near_duplicate": len(IDS)}
     assert list(verify.problems(str(tmp_path / "work" / "corpus"), lambda done, total: None)) == []
     page = build_report(str(tmp_path / "work"))
     assert "<script>" not in page
