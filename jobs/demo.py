@@ -41,7 +41,7 @@ def run(config: DemoConfig) -> int:
     from webtext.jobs import build, sample, verify
     from webtext.jobs.config import parse
 
-    mini_web = find_mini_web(Path.cwd(), Path(__file__).parents[1])
+    mini_web = find_mini_web(Path.cwd(), Path(__file__).resolve().parents[1])
     work, model = os.path.join(config.out, "work"), os.path.join(config.out, "run")
     corpus = os.path.join(work, "corpus")
 

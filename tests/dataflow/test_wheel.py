@@ -68,7 +68,12 @@ def test_the_wheel_holds_every_file_of_the_packages(wheel):
 
 
 def test_code_and_data_are_found_where_the_wheel_is_installed(wheel, tmp_path):
-    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    uv = Path(sys.executable).with_name("uv")
+    install = [str(uv), "pip", "install", "--offline", "--no-deps", "--python", sys.executable]
+    done = finished([*install, "--target", str(tmp_path / "site"), str(wheel)], text=True)
+    assert done.returncode == 0, done.stderr
+    landed = {path.name for path in (tmp_path / "site").iterdir() if not path.name.endswith(".dist-info")}
+    assert landed - {"bin", ".lock", "__pycache__"} == {"beam_runner.py", "webtext"}
     # Not isolated from this environment, which has the dependencies; but ahead of the source tree.
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
     command = [sys.executable, "-c", USES_ITS_DATA, str(tmp_path / "site")]

@@ -1,9 +1,12 @@
 import doctest
 import json
 import os
+import sys
+from pathlib import Path
 
 import pytest
 import toy_webs
+from processes import finished
 
 import webtext
 from webtext.jobs import demo
@@ -51,7 +54,21 @@ def small_web(tmp_path_factory):
     miniweb = folder / "examples" / "miniweb"
     toy_webs.write_posts(miniweb / "submissions.ndjson.zst", toy_webs.posts_of())
     toy_webs.write_archives(miniweb, toy_webs.records_of(10), 1)
+    # As people have them beside their notebooks.
+    for name in ("model.py", "schemas.py", "jobs/__init__.py", "pipeline/__init__.py"):
+        stranger = folder / name
+        stranger.parent.mkdir(exist_ok=True)
+        stranger.write_text(f"raise SystemExit('{name} of the folder was imported')\n")
     return folder
+
+
+@pytest.fixture
+def demo_folder(small_web, monkeypatch):
+    """The current folder, with a demo in it."""
+    monkeypatch.chdir(small_web)
+    if not (small_web / "demo" / "run" / "log.jsonl").exists():  # the test that makes it runs in another process
+        assert demo.run(DemoConfig(steps=2, workers=2)) == 0
+    return small_web
 
 
 def test_the_whole_way_on_a_small_web_and_again(small_web, monkeypatch, capfd):
@@ -69,13 +86,42 @@ def test_the_whole_way_on_a_small_web_and_again(small_web, monkeypatch, capfd):
 
 
 @pytest.mark.parametrize("module", [webtext, reading], ids=["webtext", "reading"])
-def test_the_examples_of_the_public_face_hold_in_a_demo(small_web, monkeypatch, module):
-    monkeypatch.chdir(small_web)
-    if not (small_web / "demo" / "run").is_dir():  # another process has run the test above
-        assert demo.run(DemoConfig(steps=2, workers=2)) == 0
+@pytest.mark.usefixtures("demo_folder")
+def test_the_examples_of_the_public_face_hold_in_a_demo(module):
     done = doctest.testmod(module)
     assert done.failed == 0
     assert done.attempted > 5
+
+
+COMMAND = Path(sys.executable).with_name("webtext")
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=1")
+PRETRAIN = [
+    "pretrain",
+    "--config=tiny",
+    "--data=demo/work/corpus",
+    "--out=other",
+    "--train.steps=1",
+    "--train.warmup=1",
+]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        [COMMAND, "demo", "--steps=2", "--workers=2"],
+        [
+            sys.executable,
+            "-c",
+            "import webtext; webtext.load_model('demo/run'); webtext.Corpus.open('demo/work/corpus')",
+        ],
+        [sys.executable, *TORCHRUN, "-m", "webtext.jobs.cli", *PRETRAIN],
+    ],
+    ids=["webtext demo", "import webtext", "torchrun"],
+)
+def test_files_of_the_same_names_beside_it_are_not_imported(demo_folder, command):
+    done = finished([str(word) for word in command], cwd=demo_folder, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "of the folder was imported" not in done.stdout + done.stderr
 
 
 def test_the_public_face():
