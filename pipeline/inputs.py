@@ -9,7 +9,7 @@ from webtext.pipeline.engine import workdir
 from webtext.pipeline.files import storage
 from webtext.pipeline.flow import TEXTS_CLAIM
 from webtext.pipeline.own_texts.settings import TextFields
-from webtext.pipeline.pages.commoncrawl import index as crawl_index
+from webtext.pipeline.pages.commoncrawl.index import find_index
 from webtext.pipeline.pages.commoncrawl.settings import CommonCrawlSettings
 from webtext.pipeline.pages.crawl.settings import FetchSettings
 from webtext.pipeline.settings import CorpusSettings
@@ -65,7 +65,7 @@ class Inputs:
         crawl: CommonCrawlSettings | None = None,
     ) -> "Inputs":
         """The files that these patterns name. Raises FileNotFoundError for a pattern that names none."""
-        index = () if crawl is None else crawl_index.find_index(crawl)
+        index = () if crawl is None else find_index(crawl)
         return cls(tuple(storage.expand(submissions)), tuple(storage.expand(archives)), fetch, crawl, index)
 
 

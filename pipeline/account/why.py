@@ -202,7 +202,7 @@ def tell(build: Build, asked: str) -> Story:
     """The story of one URL."""
     story = Story(asked, stages_missing=[name for name in (*build.flow, *build.beside) if build.stage(name) is None])
     try:
-        story.url = names.find(asked) if build.of_texts else urls.canonicalize(asked)
+        story.url = names.find_name(asked) if build.of_texts else urls.canonicalize(asked)
     except ValueError as error:
         story.refusals = list(_refusals(build, None, 0, asked))
         story.known = bool(story.refusals)

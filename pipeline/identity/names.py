@@ -42,7 +42,7 @@ def key_of(name: str) -> bytes:
     return urls.link_key(name)
 
 
-def find(asked: str) -> str:
+def find_name(asked: str) -> str:
     """The name that is meant by what a person typed: a URL in any spelling, a name, or a bare id.
 
     Raises:

@@ -1,6 +1,6 @@
 """Other shapes in which people keep Reddit posts: CSV with a header, and a JSON object per URL with lists of posts.
 
-Both are taken apart into the fields of single posts; submissions.py judges the fields as it does those of a dump.
+Both are taken apart into the fields of single posts; dumps.py judges the fields as it does those of a dump.
 """
 
 import csv

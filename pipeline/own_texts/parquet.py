@@ -1,4 +1,4 @@
-"""Parquet files of any origin, as the records that text_files.py judges. Read in batches, and treated as hostile."""
+"""Parquet files of any origin, as the records that record.py judges. Read in batches, and treated as hostile."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Final

@@ -13,7 +13,7 @@ def judge(
     """The document that a text makes, or the first reason against it.
 
     Args:
-        text: not empty, and clean as by guards.clean, so that the tokenizer can't fail on it.
+        text: not empty, and clean as by clean.clean, so that the tokenizer can't fail on it.
         settings: thresholds, filters, masks.
         title: as it is to be stored; so are `published` and `html_lang`.
         published: ISO 8601 date, or "".

@@ -28,14 +28,14 @@ def test_kinds_do_not_meet(text):
 @given(TEXTS.filter(bool))
 def test_what_a_build_shows_can_be_asked_for(text):
     for name in (names.of_id(text), names.of_text(text)):
-        assert names.find(name) == name
+        assert names.find_name(name) == name
 
 
 def test_what_people_type():
-    assert names.find("HTTP://A.org") == "http://a.org/"
-    assert names.find("g0pA_taska.txt") == "id:g0pA_taska.txt"
+    assert names.find_name("HTTP://A.org") == "http://a.org/"
+    assert names.find_name("g0pA_taska.txt") == "id:g0pA_taska.txt"
     with pytest.raises(ValueError, match="empty"):
-        names.find("")
+        names.find_name("")
 
 
 @pytest.mark.parametrize("name", ["", "nothing", "text:", "text:zz", "text:00", "http:/a"])
