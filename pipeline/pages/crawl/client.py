@@ -29,9 +29,9 @@ from webtext.pipeline.pages.crawl.outcome import (
     BlockedSocketError,
     Outcome,
     Redirect,
+    accept_page,
     explain,
     first_field,
-    judge,
     refuse_head,
     refuse_status,
     request_head,
@@ -308,7 +308,7 @@ class Client:
             explain(outcome, broken if isinstance(broken, Exception) else error, self.settings)
         outcome.elapsed = time.monotonic() - begun
         if outcome.reason is None and not outcome.location and page:
-            judge(outcome, self.settings)
+            accept_page(outcome, self.settings)
         return outcome
 
     async def _read(self, outcome: Outcome, response: _Response, *, page: bool) -> None:

@@ -97,7 +97,7 @@ def refuse_head(outcome: Outcome, response: ClientResponse, settings: FetchSetti
     return outcome.reason is not None
 
 
-def judge(outcome: Outcome, settings: FetchSettings) -> None:
+def accept_page(outcome: Outcome, settings: FetchSettings) -> None:
     """Whether what was read is a page."""
     fields: dict[bytes, bytes] = {}
     for name, value in outcome.headers:
