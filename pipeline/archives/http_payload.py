@@ -8,7 +8,8 @@ disprove it, and no amount of input makes a result larger than its limit.
 import io
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -19,6 +20,10 @@ MAX_HEAD_BYTES: Final = 64 * 2**10
 
 # More codings than this on one message is an attack: each multiplies the work.
 _MAX_CODINGS: Final = 3
+_MAX_MEMBERS: Final = 16  # gzip members or zstd frames of a body that is to be decoded whole; servers send one
+_GZIP: Final = b"\x1f\x8b\x08"  # no stream of another coding begins like this, but one of br in millions
+_ZSTD_FRAME: Final = b"\x28\xb5\x2f\xfd"
+_ZSTD_SKIPPABLE_FRAME: Final = b"\x2a\x4d\x18"  # after an octet of any low half
 _STEP_BYTES: Final = 32 * 2**10
 
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
@@ -117,7 +122,7 @@ def decode_body(message: HttpMessage, limit: int) -> bytes:
     body = message.body
     if b"chunked" in message.fields.get(b"transfer-encoding", b"").lower():
         body = _dechunk(body)
-    codings = message.fields.get(b"content-encoding", b"").lower().replace(b",", b" ").split()
+    codings = _codings(message.fields.get(b"content-encoding", b""))
     if len(codings) <= _MAX_CODINGS:
         for coding in reversed(codings):
             decoder = _DECODERS.get(coding)
@@ -125,6 +130,37 @@ def decode_body(message: HttpMessage, limit: int) -> bytes:
             # Nothing came out: the crawler had decoded it before (very common), or it is not what the header says.
             body = decoded or body
     return body[:limit]
+
+
+def decode_whole(body: bytes, content_encoding: bytes, limit: int) -> bytes:
+    """`body` without its content codings: all of it, or its first `limit` bytes.
+
+    For what must not be misread: unlike decode_body, a coding that can't be undone is an error. A stream that begins
+    like gzip is taken as gzip, announced or not: servers send files that are stored compressed.
+
+    Raises:
+        ValueError: a coding is unknown, there are too many, or the stream is damaged or cut short before `limit`.
+    """
+    codings = [coding for coding in _codings(content_encoding) if coding != b"identity"]
+    if len(codings) > _MAX_CODINGS:
+        raise ValueError(f"{len(codings)} content codings, at most {_MAX_CODINGS} are undone")
+    for announced in (*reversed(codings), b""):
+        coding = b"gzip" if body.startswith(_GZIP) else announced
+        if not coding or not body:  # the last turn is for gzip that is not announced; nothing has no coding
+            continue
+        name = coding.decode("latin-1")[:40]
+        if coding not in _WHOLE_DECODERS:
+            known = ", ".join(known.decode() for known in _WHOLE_DECODERS)
+            raise ValueError(f"content coding {name!r} is unknown, known are {known}")
+        try:
+            body = _WHOLE_DECODERS[coding](body, limit)
+        except (OSError, EOFError, ValueError, zlib.error) as error:
+            raise ValueError(f"damaged {name}: {error}") from error
+    return body[:limit]
+
+
+def _codings(content_encoding: bytes) -> list[bytes]:
+    return content_encoding.lower().replace(b",", b" ").split()
 
 
 def _dechunk(body: bytes) -> bytes:
@@ -148,18 +184,19 @@ class _Reader(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
+def _steps(open_reader: Callable[[io.BytesIO], _Reader], body: bytes, limit: int) -> Iterator[bytes]:
+    """Small parts of what `body` decodes to, at most `limit` bytes. Raises what the reader does."""
+    reader = open_reader(io.BytesIO(body))
+    while limit > 0 and (part := reader.read(min(_STEP_BYTES, limit))):
+        yield part
+        limit -= len(part)
+
+
 def _drain(open_reader: Callable[[io.BytesIO], _Reader]) -> Callable[[bytes, int], bytes]:
     def decode(body: bytes, limit: int) -> bytes:
         parts: list[bytes] = []
-        size = 0
-        try:
-            reader = open_reader(io.BytesIO(body))
-            # Small steps: what the reader gave before it found damage counts.
-            while size < limit and (part := reader.read(min(_STEP_BYTES, limit - size))):
-                parts.append(part)
-                size += len(part)
-        except (OSError, ValueError, EOFError):  # from the decoder: there is no I/O behind BytesIO
-            pass
+        with suppress(OSError, ValueError, EOFError):  # from the decoder: there is no I/O behind BytesIO
+            parts.extend(_steps(open_reader, body, limit))  # what came before the damage stays
         return b"".join(parts)
 
     return decode
@@ -175,12 +212,57 @@ def _inflate(body: bytes, limit: int) -> bytes:
     return b""
 
 
+def _gunzip_whole(body: bytes, limit: int) -> bytes:
+    """What follows the last member is padding. GzipReader takes a cut stream as whole."""
+    decoded = b""
+    for _ in range(_MAX_MEMBERS):
+        stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        decoded += stream.decompress(body, limit - len(decoded))
+        if len(decoded) >= limit:
+            return decoded
+        if not stream.eof:
+            raise ValueError("cut short")
+        body = stream.unused_data
+        if not body.startswith(_GZIP):
+            return decoded
+    raise ValueError(f"more than {_MAX_MEMBERS} members")
+
+
+def _inflate_whole(body: bytes, limit: int) -> bytes:
+    for window in (zlib.MAX_WBITS, -zlib.MAX_WBITS):
+        stream = zlib.decompressobj(window)
+        try:
+            decoded = stream.decompress(body, limit)
+        except zlib.error:
+            continue
+        if stream.eof or len(decoded) >= limit:
+            return decoded
+    raise ValueError("no whole stream")
+
+
+def _unbrotli_whole(body: bytes, limit: int) -> bytes:
+    return b"".join(_steps(BrotliReader, body, limit))  # it raises where a stream is cut short, as ZstdReader does
+
+
+def _unzstd_whole(body: bytes, limit: int) -> bytes:
+    if body.count(_ZSTD_FRAME) + body.count(_ZSTD_SKIPPABLE_FRAME) > _MAX_MEMBERS:  # each costs ZstdReader 60 us
+        raise ValueError(f"more than {_MAX_MEMBERS} frames")
+    return b"".join(_steps(ZstdReader, body, limit))
+
+
 _DECODERS: Final[Mapping[bytes, Callable[[bytes, int], bytes]]] = {
     b"gzip": _drain(GzipReader),
     b"x-gzip": _drain(GzipReader),
     b"br": _drain(BrotliReader),
     b"zstd": _drain(ZstdReader),
     b"deflate": _inflate,
+}
+_WHOLE_DECODERS: Final[Mapping[bytes, Callable[[bytes, int], bytes]]] = {
+    b"gzip": _gunzip_whole,
+    b"x-gzip": _gunzip_whole,
+    b"br": _unbrotli_whole,
+    b"zstd": _unzstd_whole,
+    b"deflate": _inflate_whole,
 }
 
 
