@@ -176,7 +176,8 @@ class Client:
     async def _fetch_robots(self, url: str) -> RobotsReply:
         outcome = await self._follow(url, MAX_REDIRECTS, page=False)
         if outcome.reason in (None, Reason.HTTP_STATUS, Reason.RATE_LIMITED):
-            return RobotsReply(outcome.status, outcome.payload)
+            codings = [value for name, value in outcome.headers if name.lower() == "content-encoding"]
+            return RobotsReply(outcome.status, outcome.payload, ", ".join(codings).encode("latin-1"))
         return RobotsReply(reason=outcome.reason, detail=outcome.detail)
 
     async def _follow(self, url: str, max_redirects: int, *, page: bool) -> Outcome:
@@ -223,7 +224,7 @@ class Client:
         name = _host_of(url)
         robots, delay = "", settings.delay
         if page and settings.obey_robots:
-            verdict = await self.robots.verdict(url, settings.user_agent)
+            verdict = await self.robots.verdict(url)
             robots = verdict.why
             if not verdict.allowed:
                 reason = verdict.reason or Reason.ROBOTS_DISALLOWED
@@ -326,7 +327,7 @@ class Client:
             if not outcome.location:
                 outcome.reason, outcome.detail = Reason.BAD_URL, "redirects to what is no URL"
             return
-        if response.status != 200:
+        if response.status != 200 and (page or not 200 <= response.status < 300):  # any 2xx is a robots.txt
             refuse_status(outcome, response)
             return
         if page and refuse_head(outcome, response, settings):

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from typing import Final
 
 import can_ada
-from protego import Protego
 
+from webtext.pipeline.archives.http_payload import decode_whole
+from webtext.pipeline.pages.crawl.robots_rules import RobotsRules, decode_text
 from webtext.pipeline.pages.crawl.settings import PRODUCT
 from webtext.schemas.records import Reason
 
 MAX_BYTES: Final = 500 * 1024
-"""How much of a robots.txt is read; the rest does not count. RFC 9309 section 2.5 wants at least this."""
+"""How much of a robots.txt is read, as sent and as decoded; the rest does not count. RFC 9309 section 2.5 wants at
+least this."""
 
 MAX_REDIRECTS: Final = 5
 """RFC 9309 section 2.3.1.2."""
@@ -28,7 +30,7 @@ _KEEP: Final = 24 * 3600.0  # seconds; RFC 9309 section 2.4
 _KEEP_FAILURE: Final = 600.0  # seconds until an unreachable robots.txt is asked for again
 _MAX_HOSTS: Final = 4096
 _MAX_CACHED_BYTES: Final = 32 * 2**20
-_PARSE_INLINE: Final = 16 * 1024  # bytes; a longer file is parsed in a thread, at about 0.5 ms per KiB
+_MATCH_INLINE: Final = 2**20  # comparisons, each about 1 ns; what takes more is matched in a thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ class RobotsReply:
     """The answer to a request for robots.txt, redirects followed."""
 
     status: int = 0  # 0: no HTTP answer
-    body: bytes = b""
+    body: bytes = b""  # as sent
+    coding: bytes = b""  # Content-Encoding
     reason: Reason | None = None  # why there is no HTTP answer
     detail: str = ""
 
@@ -55,7 +58,7 @@ class Verdict:
 class _Rules:
     expires: float
     size: int
-    parsed: Protego | None  # None: one verdict for every URL
+    parsed: RobotsRules | None  # None: one verdict for every URL
     verdict: Verdict
 
 
@@ -75,13 +78,14 @@ class RobotsCache:
         self._size = 0
         self._under_way: dict[str, asyncio.Lock] = {}
 
-    async def verdict(self, url: str, user_agent: str = PRODUCT) -> Verdict:
+    async def verdict(self, url: str) -> Verdict:
         """Whether `url` may be fetched, and how many seconds to wait between requests to its host.
 
-        No robots.txt (status 4xx) allows everything. One that can't be read (5xx, 429, no answer) forbids everything
-        for ten minutes. Of `user_agent` only the product token counts.
+        No robots.txt (status 4xx) allows everything. One that can't be read (5xx, 429, no answer, a content coding that
+        can't be undone) forbids everything for ten minutes.
         """
-        origin = can_ada.parse(url).origin
+        parsed = can_ada.parse(url)
+        origin = parsed.origin
         rules = self._known(origin)
         if rules is None:
             lock = self._under_way.setdefault(origin, asyncio.Lock())
@@ -96,9 +100,13 @@ class RobotsCache:
                     del self._under_way[origin]
         if rules.parsed is None:
             return rules.verdict
-        agent = product_token(user_agent)
-        delay = rules.parsed.crawl_delay(agent)
-        if rules.parsed.can_fetch(url, agent):
+        target = "/" + parsed.href.partition("#")[0].split("/", 3)[3]
+        if rules.parsed.cost(target) <= _MATCH_INLINE:
+            allowed = rules.parsed.allows(target)
+        else:
+            allowed = await asyncio.to_thread(rules.parsed.allows, target)
+        delay = rules.parsed.crawl_delay
+        if allowed:
             return Verdict(True, delay, "allowed by robots.txt")
         return Verdict(False, delay, "disallowed by robots.txt", Reason.ROBOTS_DISALLOWED)
 
@@ -118,14 +126,13 @@ class RobotsCache:
 
     async def _read(self, url: str) -> _Rules:
         reply = await self._fetch(url)
-        body = reply.body[:MAX_BYTES]
         if 200 <= reply.status < 300:
-            text = body.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
-            if len(body) > _PARSE_INLINE:
-                parsed = await asyncio.to_thread(Protego.parse, text)
-            else:
-                parsed = Protego.parse(text)
-            return _Rules(self._clock() + _KEEP, len(body), parsed, Verdict(True))
+            try:  # in a thread: a small body may decode to 500 KiB, which take up to 0.3 s
+                parsed, size = await asyncio.to_thread(_parse, reply)
+            except ValueError as error:
+                why = f"robots.txt can't be decoded: {error}"
+                return self._fixed(_KEEP_FAILURE, Verdict(False, why=why, reason=Reason.ROBOTS_DISALLOWED))
+            return _Rules(self._clock() + _KEEP, size, parsed, Verdict(True))
         if reply.reason is Reason.TOO_MANY_REDIRECTS:  # RFC 9309 section 2.3.1.2: as if there were none
             return self._fixed(_KEEP, Verdict(True, why=f"no robots.txt: {reply.detail}"))
         # RFC 9309 section 2.3.1.3. It counts 429 among these too, but a host that is overrun has not said yes.
@@ -139,10 +146,12 @@ class RobotsCache:
         return _Rules(self._clock() + seconds, 0, None, verdict)
 
 
-def product_token(user_agent: str) -> str:
-    """What a group of robots.txt names: the letters, "-" and "_" that a User-Agent begins with (RFC 9309, 2.2.1)."""
-    match = re.match(r"[A-Za-z_-]+", user_agent)
-    return match[0] if match else user_agent
+def _parse(reply: RobotsReply) -> tuple[RobotsRules, int]:
+    """The rules of a robots.txt, and its size in bytes. Raises ValueError where its content coding can't be undone."""
+    body = decode_whole(reply.body[:MAX_BYTES], reply.coding, MAX_BYTES)
+    if len(body) == MAX_BYTES:  # the last line may be cut, and "Allow: /" of "Allow: /public" allows all
+        body = body[: max(body.rfind(b"\n"), body.rfind(b"\r")) + 1]
+    return RobotsRules.parse(decode_text(body), PRODUCT), len(body)
 
 
 _END_OF_HEAD = re.compile(rb"</head\s*>|<body[\s>]", re.IGNORECASE)

@@ -23,7 +23,7 @@ class FetchSettings:
     contact: str
     """E-mail address or URL at which the owner of a site can reach you. Sent with every request."""
     obey_robots: bool = True
-    """Fetch nothing that robots.txt disallows (RFC 9309)."""
+    """Fetch nothing that robots.txt disallows (RFC 9309), and nothing while it can't be read or decoded."""
     obey_tdm: bool = True
     """Drop pages whose headers or meta tags reserve text and data mining (noai, tdm-reservation)."""
     concurrency: int = 200

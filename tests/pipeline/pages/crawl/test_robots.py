@@ -1,13 +1,17 @@
 import asyncio
+import gzip
 import re
+import zlib
 
+import brotli
 import pytest
+import zstandard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from loopback import MISSING, answer, moved, serve
 
 from webtext.pipeline.pages.crawl.client import Client
-from webtext.pipeline.pages.crawl.robots import MAX_BYTES, RobotsCache, RobotsReply, product_token, refuses_mining
+from webtext.pipeline.pages.crawl.robots import MAX_BYTES, RobotsCache, RobotsReply, refuses_mining
 from webtext.pipeline.pages.crawl.settings import FetchSettings
 from webtext.schemas.records import Reason
 
@@ -30,8 +34,8 @@ class Site:
         await asyncio.sleep(0)
         return self.files["reply"]
 
-    def verdict(self, url, agent="webtext/0.1 (+me@example.org)"):
-        return asyncio.run(self.cache.verdict(url, agent))
+    def verdict(self, url):
+        return asyncio.run(self.cache.verdict(url))
 
 
 def rules(text):
@@ -52,6 +56,8 @@ def rules(text):
         ("User-agent: *\nAllow: /\n\nUser-agent: webtext\nDisallow: /", "/x", False),
         ("User-agent: other\nUser-agent: webtext\nDisallow: /", "/x", False),
         ("User-agent: other\nDisallow: /", "/x", True),
+        ("User-agent: webtext/1.0\nDisallow: /a", "/a", False),
+        ("User-agent: web\nDisallow:\n\nUser-agent: *\nDisallow: /", "/x", False),
         ("User-agent: example\nDisallow: /", "/x", True),  # the contact's host is no name of ours
         ("User-agent: *\nDisallow: /a\nAllow: /a/b", "/a/b/c", True),
         ("User-agent: *\nAllow: /a\nDisallow: /a/b", "/a/b/c", False),
@@ -89,6 +95,7 @@ def test_no_robots_txt_allows_all(status):
         (RobotsReply(500), Reason.ROBOTS_DISALLOWED),
         (RobotsReply(503), Reason.ROBOTS_DISALLOWED),
         (RobotsReply(429), Reason.RATE_LIMITED),
+        (RobotsReply(200, b"User-agent: *", b"compress"), Reason.ROBOTS_DISALLOWED),
         (RobotsReply(reason=Reason.DNS_FAILED, detail="no such name"), Reason.DNS_FAILED),
         (RobotsReply(reason=Reason.FETCH_TIMEOUT, detail="silent"), Reason.FETCH_TIMEOUT),
     ],
@@ -97,7 +104,7 @@ def test_an_unreadable_robots_txt_forbids_all_for_ten_minutes(reply, reason):
     site = Site(reply=reply)
     verdict = site.verdict("http://a.example/")
     assert (verdict.allowed, verdict.reason) == (False, reason)
-    assert verdict.why.startswith("robots.txt can't be read: ")
+    assert verdict.why.startswith(("robots.txt can't be read: ", "robots.txt can't be decoded: "))
     site.files["reply"] = RobotsReply(404)
     site.now = 599
     assert not site.verdict("http://a.example/").allowed
@@ -125,6 +132,24 @@ def test_one_request_for_each_scheme_host_and_port_and_day():
     assert site.cache._under_way == {}
 
 
+def test_a_costly_match_is_left_to_a_thread():
+    costly = "User-agent: *\n" + "".join(f"Disallow:/*{'a' * 50}b{n}$\n" for n in range(7000))
+    site = rules(costly)
+
+    async def turns_meanwhile():
+        await site.cache.verdict("http://a.example/")  # reads it
+        verdict = asyncio.ensure_future(site.cache.verdict("http://a.example/" + "a" * 4000))
+        turns = 0
+        while not verdict.done():
+            turns += 1
+            await asyncio.sleep(0)
+        return turns, (await verdict).allowed
+
+    turns, allowed = asyncio.run(turns_meanwhile())
+    assert turns > 1
+    assert allowed
+
+
 def test_the_cache_is_bounded():
     site = rules("User-agent: *\nDisallow: /x\n" + "#" * 400_000)
 
@@ -135,11 +160,6 @@ def test_the_cache_is_bounded():
     asyncio.run(many())
     assert site.cache._size <= 32 * 2**20
     assert len(site.cache._rules) == 83
-
-
-def test_product_token():
-    assert product_token("webtext/0.1 (+x)") == "webtext"
-    assert product_token("My_Bot-x") == "My_Bot-x"
 
 
 def fetch(path="/", robots=MISSING, pages=None, settings=SETTINGS):
@@ -185,6 +205,68 @@ def test_a_large_robots_txt_is_read_up_to_its_limit():
     assert outcome.reason is Reason.ROBOTS_DISALLOWED
     beyond = filler * (MAX_BYTES // 100 + 1) + b"User-agent: *\nDisallow: /\n"
     outcome, _ = fetch(robots=answer(beyond, kind="text/plain"))
+    assert outcome.reason is None
+
+
+def test_a_line_that_the_limit_cuts_is_not_read():
+    for end in ("\n", "\r"):
+        text = f"User-agent: *{end}Disallow: /{end}#"
+        cut = end + "Allow: /"
+        text += "x" * (MAX_BYTES - len(text) - len(cut)) + cut + "public"
+        assert not rules(text).verdict("http://a.example/private").allowed
+
+
+CLOSED = b"User-agent: *\nDisallow: /private\n"
+CODERS = {"gzip": gzip.compress, "br": brotli.compress, "deflate": zlib.compress, "zstd": zstandard.compress}
+
+
+@pytest.mark.parametrize("coding", CODERS)
+def test_a_compressed_robots_txt_is_obeyed(coding):
+    robots = answer(CODERS[coding](CLOSED), "200 OK", f"Content-Encoding: {coding}", kind="text/plain")
+    pages = {"/private": answer()}
+    outcome, server = fetch("/private", robots, pages)
+    assert (outcome.reason, outcome.detail) == (Reason.ROBOTS_DISALLOWED, "disallowed by robots.txt")
+    assert server.paths() == ["/robots.txt"]
+    assert fetch("/", robots, pages)[0].reason is None
+
+
+def test_codings_that_are_announced_otherwise():
+    fields = ("Content-Encoding: gzip", "Content-Encoding: br")
+    for robots in (
+        answer(gzip.compress(CLOSED), kind="application/gzip"),
+        answer(gzip.compress(CLOSED), "203 Other", "Content-Encoding: identity"),
+        answer(brotli.compress(gzip.compress(CLOSED)), "200 OK", *fields),
+    ):
+        outcome, _ = fetch("/private", robots)
+        assert (outcome.reason, outcome.detail) == (Reason.ROBOTS_DISALLOWED, "disallowed by robots.txt")
+
+
+@pytest.mark.parametrize(
+    ("body", "coding", "why"),
+    [
+        *((CODERS[coding](CLOSED)[:-1], coding, f"damaged {coding}: ") for coding in CODERS),
+        *((CLOSED, coding, f"damaged {coding}: ") for coding in CODERS),
+        (CLOSED, "sdch", "content coding 'sdch' is unknown, known are "),
+    ],
+    ids=[*(f"cut-{coding}" for coding in CODERS), *(f"plain-as-{coding}" for coding in CODERS), "unknown"],
+)
+def test_a_robots_txt_that_cannot_be_decoded_forbids_all(body, coding, why):
+    outcome, server = fetch("/", answer(body, "200 OK", f"Content-Encoding: {coding}", kind="text/plain"))
+    assert outcome.reason is Reason.ROBOTS_DISALLOWED
+    assert outcome.detail.startswith(f"robots.txt can't be decoded: {why}")
+    assert server.paths() == ["/robots.txt"]
+
+
+@pytest.mark.parametrize("coding", CODERS)
+@pytest.mark.timeout(60)
+def test_a_bomb_is_read_up_to_the_limit(coding):
+    filler = b"#" * 99 + b"\n"
+    inside = CLOSED + filler * 200_000  # 20 MB
+    beyond = filler * (MAX_BYTES // 100 + 1) + CLOSED
+    outcome, _ = fetch("/private", answer(CODERS[coding](inside), "200 OK", f"Content-Encoding: {coding}"))
+    assert outcome.detail == "disallowed by robots.txt"
+    robots = answer(CODERS[coding](beyond), "200 OK", f"Content-Encoding: {coding}")
+    outcome, _ = fetch("/private", robots, {"/private": answer()})
     assert outcome.reason is None
 
 
