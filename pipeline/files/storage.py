@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Any, BinaryIO
 
@@ -222,9 +222,10 @@ def publish(path: str) -> Iterator[HashingSink]:
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}-{uuid.uuid4().hex}{_UNPUBLISHED}")
     os.makedirs(folder, exist_ok=True)
+    local = open(temporary, "wb")  # noqa: SIM115  before the block, so that its failure is told as it is
+    sink = HashingSink(local, temporary)
     try:
-        with open(temporary, "wb") as local:
-            sink = HashingSink(local, temporary)
+        with local:
             yield sink
             local.flush()
             os.fsync(local.fileno())
@@ -233,7 +234,8 @@ def publish(path: str) -> Iterator[HashingSink]:
             os.unlink(temporary)
     except BaseException:
         sink.discard()
-        os.unlink(temporary)
+        with suppress(OSError):  # a disk that fails has failed already
+            os.unlink(temporary)
         raise
 
 

@@ -51,6 +51,12 @@ def test_a_folder_has_one_build_at_a_time(tmp_path):
         pass
 
 
+def test_a_file_that_cant_be_made_is_told_with_its_cause(tmp_path):
+    with pytest.raises(OSError, match="File name too long"), storage.publish(str(tmp_path / ("n" * 300))):
+        pass
+    assert os.listdir(tmp_path) == []
+
+
 @pytest.mark.parametrize("links", [True, False])
 def test_a_whole_file_is_taken_by_a_second_name_or_copied(tmp_path, links, monkeypatch):
     if not links:
