@@ -49,19 +49,25 @@ trainer.train(Path(data), Path(run), GPT2Config(**config), TrainSettings(**setti
 """
 
 
-# The same as torchrun does, but PyTorch, whose import takes seconds, is imported once for all ranks.
+# The same as torchrun does, but PyTorch, whose import takes seconds, is imported once for all ranks. Their store has a
+# process of its own: it has a thread, and a rank that is forked beside a thread may find a lock that nobody opens.
 FORK = """
 import os, runpy, signal, sys, traceback
 import torch
 from webtext.model import trainer
 ranks, script = int(sys.argv[1]), sys.argv[2]
-store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-os.environ |= {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port)}
+reader, writer = os.pipe()
+server = os.fork()
+if not server:
+    store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    os.write(writer, str(store.port).encode())
+    signal.pause()
+os.environ |= {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": os.read(reader, 9).decode()}
 os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"  # the first rank starts none of its own
-running = set()
+running = {}
 for rank in range(ranks):
     if pid := os.fork():
-        running.add(pid)
+        running[pid] = rank
         continue
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     sys.argv = sys.argv[2:]
@@ -71,13 +77,13 @@ for rank in range(ranks):
         traceback.print_exc()
         os._exit(1)
     os._exit(0)
-while running:
-    pid, status = os.wait()
-    running.remove(pid)
-    if status:
-        for other in running:
-            os.kill(other, signal.SIGKILL)
-        sys.exit(1)
+failed = 0
+while running and not failed:
+    pid, failed = os.wait()
+    running.pop(pid, None)
+for pid in (server, *running):
+    os.kill(pid, signal.SIGKILL)
+sys.exit(1 if failed else 0)
 """
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
 
