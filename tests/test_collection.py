@@ -36,7 +36,7 @@ def test_no_id_holds_bytes(request):
         item.nodeid
         for item in named
         for value in item.callspec.params.values()
-        if isinstance(value, bytes) and len(value) > 3 and value.decode("ascii", "backslashreplace") in item.nodeid
+        if isinstance(value, bytes) and len(value) > 12 and value.decode("ascii", "backslashreplace") in item.nodeid
     }
     assert held == set()
 

@@ -181,7 +181,7 @@ def test_a_manifest_without_the_stage_is_found(built):
     problems = list(verify.ledger(replace(manifest, stages=without)))
     assert any("expected texts, documents, paragraphs, decisions, shards" in problem for problem in problems)
     old = replace(manifest, config={"dedup": {}})  # of a version without the setting
-    assert any("expected texts, documents, clusters, shards" in problem for problem in verify.ledger(old))
+    assert any("expected texts, documents, decisions, shards" in problem for problem in verify.ledger(old))
 
 
 def test_the_story_of_a_page_that_lost_its_text(built, capsys):

@@ -61,7 +61,7 @@ def test_processes_whose_links_lead_to_one_host_share_its_pace(tmp_path):
     for one, two in pairwise(asked):
         assert two.time - one.time >= DELAY * 0.99
     turns = [part_of[request.path.split("/")[2]] for request in asked]
-    assert sum(one != two for one, two in pairwise(turns)) > 3  # both were at it at once
+    assert sum(one != two for one, two in pairwise(turns)) > 1  # both were at it at once, and not one after the other
 
 
 KILLED = """
