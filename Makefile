@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test format check lint install constraints clean engines test-engines test-built-engines
+.PHONY: demo test test-notebook format check lint install constraints clean engines test-engines test-built-engines
 
 install: $(STAMP)
 
@@ -29,6 +29,9 @@ demo: $(STAMP)
 # Two processes: most tests wait for processes of their own for half of their time.
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist worksteal --floor
+
+test-notebook: $(STAMP)
+	$(BIN)/python -m pytest tests/examples/test_notebook.py --notebook
 
 # Needs Java 17, Maven and Go; what can't be had is left out, and its tests say so. The cache folder is
 # ~/.cache/webtext/engines or WEBTEXT_ENGINES.

@@ -14,6 +14,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--update-golden", action="store_true", help="write what is measured into golden files; review their diff"
     )
+    parser.addoption("--notebook", action="store_true", help="run the notebook in a kernel of its own, for minutes")
     parser.addoption(
         "--floor", action="store_true", help=f"fail if fewer tests passed than the number in tests/{FLOOR.name}"
     )

@@ -46,8 +46,10 @@ def run(notebook, folder, limit):
 
 
 @pytest.fixture
-def copy(tmp_path, monkeypatch):
+def copy(request, tmp_path, monkeypatch):
     """The notebook and the mini web in a source tree of their own; the kernel writes nothing into the home folder."""
+    if not (request.config.option.notebook or request.config.option.update_golden):
+        pytest.skip("builds the mini web and trains, in a kernel: `make test-notebook`")
     shutil.copytree(ROOT / "examples" / "miniweb", tmp_path / "examples" / "miniweb")
     for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR", "MPLCONFIGDIR"):
         monkeypatch.setenv(name, str(tmp_path / name))
