@@ -27,7 +27,10 @@ class WorkersConfig:
 
 def run(config: WorkersConfig) -> int:
     """Serve until told to end."""
+    from webtext.pipeline.engine import pool as processes
     from webtext.pipeline.engine import workers as worker_pool  # imports Beam
+
+    processes.preload = "webtext.pipeline.preload"  # once for all workers, which will extract pages
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     told = threading.Event()

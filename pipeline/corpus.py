@@ -13,7 +13,6 @@ from webtext.pipeline.dedup import paragraphs
 from webtext.pipeline.dedup.groups import DEFAULT, Sizes
 from webtext.pipeline.dedup.recipe import find_copies
 from webtext.pipeline.documents.stage import documents_stage
-from webtext.pipeline.engine import pool
 from webtext.pipeline.engine.stage import Stage, paths_of
 from webtext.pipeline.files import storage
 from webtext.pipeline.inputs import Inputs, TextInputs, claim, versions
@@ -28,8 +27,6 @@ from webtext.schemas.manifest import CORPUS_MANIFEST, CorpusManifest, StageManif
 
 RunStage = Callable[[Stage], StageManifest]
 Done = Mapping[str, StageManifest]
-
-pool.preload = "webtext.pipeline.preload"
 
 
 def build_corpus(

@@ -10,7 +10,6 @@ from typing import Final
 from webtext.pipeline.archives.warc import RawPage
 from webtext.pipeline.documents.page_files import FilePage
 from webtext.pipeline.documents.sandboxed import make_extractor, request, verdict
-from webtext.pipeline.engine import pool
 from webtext.pipeline.engine.pool import Pool, TaskError
 from webtext.pipeline.engine.sandbox import Sandbox
 from webtext.pipeline.settings import ExtractSettings
@@ -46,16 +45,15 @@ def verdicts(
             yield from zip(waiting.pop(given), ready.pop(given), strict=True)
             given += 1
 
-    pool.preload = "webtext.pipeline.preload"
-    with Pool(partial(extract_batch, settings), workers) as workers_pool:
+    with Pool(partial(extract_batch, settings), workers) as pool:
         try:
             for number, batch in enumerate(_batches(pages)):
                 waiting[number] = [replace(page, content=_PENDING) for page in batch]
-                ready.update(workers_pool.submit((number, batch)))
+                ready.update(pool.submit((number, batch)))
                 if len(ready) > _WAITING * workers:
-                    ready.update(workers_pool.drain())
+                    ready.update(pool.drain())
                 yield from in_order()
-            for answered in workers_pool.drain():
+            for answered in pool.drain():
                 ready.update([answered])
                 yield from in_order()
         except TaskError as error:

@@ -6,9 +6,13 @@ import msgspec
 
 from webtext.pipeline.archives.warc import RawPage
 from webtext.pipeline.documents.extract import extract_page, load_models
+from webtext.pipeline.engine import pool
 from webtext.pipeline.settings import ExtractSettings
 from webtext.pipeline.text.document import Document
 from webtext.schemas.records import Loss
+
+# Also in the workers of an engine, which import this module and no recipe: else each child would load all by itself.
+pool.preload = "webtext.pipeline.preload"
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode: Callable[[bytes], Document | Loss] = msgspec.msgpack.Decoder(Document | Loss).decode

@@ -32,7 +32,7 @@ import numpy as np
 from webtext.pipeline.files import storage
 
 preload = ""
-"""Module that the fork server imports, for all the processes that it makes. The recipe says which."""
+"""Module that the fork server imports, for all the processes that it makes. Who needs such processes says which."""
 
 _IN_FLIGHT: Final = 2  # tasks per worker that are handed out beforehand, so that none waits for work
 _END: Final = 10  # seconds that an idle worker has to end by itself
