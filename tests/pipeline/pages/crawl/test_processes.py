@@ -31,6 +31,9 @@ if __name__ == "__main__":
 """
 
 
+PAGES = 12  # of a host: one process may have asked for some before the other begins
+
+
 def test_processes_whose_links_lead_to_one_host_share_its_pace(tmp_path):
     script = tmp_path / "part.py"
     script.write_text(ONE_PART)
@@ -38,7 +41,7 @@ def test_processes_whose_links_lead_to_one_host_share_its_pace(tmp_path):
     with loopback_site.running(tmp_path / "log") as port, ExitStack() as stack:
         hosts = [host.address for host in loopback_site.hosts() if host.kind == "away"]
         write_links(
-            tmp_path / "0.links.parquet", [f"http://{host}:{port}/{n}.html" for host in hosts for n in range(8)]
+            tmp_path / "0.links.parquet", [f"http://{host}:{port}/{n}.html" for host in hosts for n in range(PAGES)]
         )
         running = []
         for number in range(PARTS):
@@ -57,11 +60,11 @@ def test_processes_whose_links_lead_to_one_host_share_its_pace(tmp_path):
     assert {row["verdict"] for row in rows.values()} == {""}
     part_of = {urls.host_of(url): row["archive"] for url, row in rows.items()}
     asked = [request for request in loopback_site.requests(tmp_path / "log") if request.path.startswith("/away/")]
-    assert len(asked) == len(rows) == 8 * len(hosts)
+    assert len(asked) == len(rows) == PAGES * len(hosts)
     for one, two in pairwise(asked):
         assert two.time - one.time >= DELAY * 0.99
     turns = [part_of[request.path.split("/")[2]] for request in asked]
-    assert sum(one != two for one, two in pairwise(turns)) > 1  # both were at it at once, and not one after the other
+    assert sum(one != two for one, two in pairwise(turns)) > 3  # both were at it at once
 
 
 KILLED = """
