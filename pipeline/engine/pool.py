@@ -9,6 +9,7 @@ is there, on all of them in turn. So a worker may be blocked with a large result
 or be stopped or killed in the middle of a message, and holds up no other.
 """
 
+import ctypes
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -38,11 +39,16 @@ _IN_FLIGHT: Final = 2  # tasks per worker that are handed out beforehand, so tha
 _END: Final = 10  # seconds that an idle worker has to end by itself
 _LENGTH: Final = struct.Struct("!Q")  # goes ahead of each message
 _SMALL: Final = 2**14  # bytes of a message that is rather copied than sent in two pieces
+_PR_SET_PDEATHSIG: Final = 1  # <sys/prctl.h>
 _SHOWN: Final = 300  # characters of an item in a message: it may hold pages
 
 
 class TaskError(RuntimeError):
     """A task raised, or its process died twice. What it raised is chained, as text."""
+
+
+class MachineError(RuntimeError):
+    """A task failed for want of something that no task would find here. No other one is begun."""
 
 
 @dataclass(slots=True)
@@ -79,7 +85,11 @@ class Pool:
         self.close()
 
     def submit(self, item: Any) -> Iterator[Any]:
-        """Hand out one item; yields results that have become ready."""
+        """Hand out one item; yields results that have become ready.
+
+        Raises:
+            TaskError: an item failed with a MachineError. The pool is only to be closed then.
+        """
         while self._unanswered >= self._places * _IN_FLIGHT:
             yield from self._collect()
         self._waiting.append(_Task(self._submitted, pickle.dumps(item, pickle.HIGHEST_PROTOCOL)))
@@ -91,7 +101,7 @@ class Pool:
         """Results of all items that are still out.
 
         Raises:
-            TaskError: at the end, if any item failed; the others have had their turn.
+            TaskError: at the end, if any item failed; the others have had their turn, but for a MachineError.
         """
         while self._unanswered:
             yield from self._collect()
@@ -130,12 +140,15 @@ class Pool:
         try:
             done, answer = pickle.loads(message)  # noqa: S301 - from a process of ours
         except Exception as error:
-            done, answer = False, (f"the result of {task} can't be read: {error}", traceback.format_exc())
+            done, answer = False, (f"the result of {task} can't be read: {error}", traceback.format_exc(), False)
         if done:
             results.append(answer)
-        else:
-            text, raised = answer
-            self._failures.append((task.number, text, RuntimeError(f"in a worker process:\n{raised}")))
+            return
+        text, raised, hopeless = answer
+        cause = RuntimeError(f"in a worker process:\n{raised}")
+        if hopeless:
+            raise TaskError(text) from cause
+        self._failures.append((task.number, text, cause))
 
     def _hand_out(self) -> None:
         """Give tasks to workers that can take them. A suspect waits until nothing else runs, and nothing else starts.
@@ -313,14 +326,14 @@ def _serve(pipe: socket.socket, function: Callable[[Any], Any], flags: Sequence[
 
 
 def _answer(function: Callable[[Any], Any], pipe: socket.socket) -> bytes:
-    """The message on the next item: (True, result), or (False, what was raised, as text)."""
+    """The message on the next item: (True, result), or (False, (error, traceback, whether others would fail too))."""
     message = _read(pipe, *_LENGTH.unpack(_read(pipe, _LENGTH.size)))
     try:
         item = pickle.loads(message)  # noqa: S301 - from the launcher
         del message  # it may be large
         return pickle.dumps((True, function(item)), pickle.HIGHEST_PROTOCOL)
     except BaseException as error:  # tiktoken's Rust panics are no Exception
-        return pickle.dumps((False, (str(error), traceback.format_exc())))
+        return pickle.dumps((False, (str(error), traceback.format_exc(), isinstance(error, MachineError))))
 
 
 def _read(pipe: socket.socket, size: int) -> memoryview:
@@ -343,3 +356,6 @@ def end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True, name="end-with-parent").start()
+    # A long call into a C library holds the watcher up. The kernel knows the parent where that forked by itself.
+    if os.getppid() == parent.pid:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

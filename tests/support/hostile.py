@@ -3,10 +3,15 @@
 import os
 import signal
 import time
+from contextlib import suppress
 
 
 def make_work():
     return work
+
+
+def make_unfit():
+    raise MemoryError("no room for the models")
 
 
 def make_naming():
@@ -24,8 +29,15 @@ def work(payload):
                 pass
         case [b"eat", megabytes]:
             return str(len(bytearray(int(megabytes) << 20))).encode()
-        case [b"die"]:
-            os.kill(os.getpid(), signal.SIGKILL)
+        case [b"die", name]:
+            os.kill(os.getpid(), getattr(signal, name.decode()))
+        case [b"die-once", name, trap]:
+            # Creating the file is what only the first try can do.
+            with suppress(FileExistsError):
+                os.close(os.open(trap, os.O_CREAT | os.O_EXCL))
+                os.kill(os.getpid(), getattr(signal, name.decode()))
+        case [b"answer", megabytes]:
+            return bytes(int(megabytes) << 20)
         case [b"exit"]:
             os._exit(3)
         case [b"raise"]:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from webtext.pipeline.engine.pool import MachineError
+
 LARGE = 24 * 2**20  # bytes, a hundred times what a socket holds
 
 
@@ -76,3 +78,9 @@ def sleep(folder, number):
     """For an hour, after a sign of life."""
     (Path(folder) / str(number)).touch()
     time.sleep(3600)
+
+
+def lack(folder, number):
+    """Finds the machine short of something, after a sign of life."""
+    (Path(folder) / str(number)).touch()
+    raise MachineError("no memory")
