@@ -5,7 +5,7 @@ is skipped, so the same command continues a build that was stopped in any way. W
 makes it; what the stages are called, and which of them a link passes, is in flow.py.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 
 from webtext.pipeline import flow
@@ -13,6 +13,7 @@ from webtext.pipeline.dedup import paragraphs
 from webtext.pipeline.dedup.groups import DEFAULT, Sizes
 from webtext.pipeline.dedup.recipe import find_copies
 from webtext.pipeline.documents.stage import documents_stage
+from webtext.pipeline.engine.mending import RunStage, mending
 from webtext.pipeline.engine.stage import Stage, paths_of
 from webtext.pipeline.files import storage
 from webtext.pipeline.inputs import Inputs, TextInputs, claim, versions
@@ -25,7 +26,6 @@ from webtext.pipeline.release.stage import TEXT, shards_stage, token_shard
 from webtext.pipeline.settings import CorpusSettings
 from webtext.schemas.manifest import CORPUS_MANIFEST, CorpusManifest, StageManifest
 
-RunStage = Callable[[Stage], StageManifest]
 Done = Mapping[str, StageManifest]
 
 
@@ -42,28 +42,39 @@ def build_corpus(
         sizes: how much one part of the search for copies holds.
 
     Raises:
-        ValueError: `work` belongs to another build.
+        ValueError: `work` belongs to another build, or the inputs changed meanwhile.
         StageError: a stage could not be completed; what is done stays done.
     """
     with storage.lock(work):
         claim(work, settings, inputs)
-        done: dict[str, StageManifest] = {}
-
-        def bring(stage: Stage) -> StageManifest:
-            done[stage.name] = run(stage)
-            return done[stage.name]
-
-        if inputs.texts:
-            documents = _documents_of_texts(settings, inputs.texts, work, bring)
-        else:
-            documents = _documents_of_links(settings, inputs, work, bring)
-        done |= paragraphs.drop_repeated(settings, work, documents, run, sizes)
-        final = done.get(flow.PARAGRAPHS, documents)  # with the text that the corpus has
-        done |= find_copies(settings, work, final, run, sizes)
-        bring(shards_stage(settings.shards, settings.parts, final, done[flow.DECISIONS], work))
+        done = mending(lambda run: _stages(settings, inputs, work, run, sizes), run)
+        if changed := inputs.changed():
+            raise ValueError(
+                f"{len(changed)} inputs have changed while they were read, so that nothing is known of the corpus: "
+                f"{changed[0]}. Build again with another --work"
+            )
         manifest = corpus_manifest(settings, inputs, done)
         storage.publish_bytes(storage.join(work, flow.CORPUS, CORPUS_MANIFEST), manifest.to_json())
         return manifest
+
+
+def _stages(settings: CorpusSettings, inputs: Inputs, work: str, run: RunStage, sizes: Sizes) -> Done:
+    """All stages up to the shards."""
+    done: dict[str, StageManifest] = {}
+
+    def bring(stage: Stage) -> StageManifest:
+        done[stage.name] = run(stage)
+        return done[stage.name]
+
+    if inputs.texts:
+        documents = _documents_of_texts(settings, inputs.texts, work, bring)
+    else:
+        documents = _documents_of_links(settings, inputs, work, bring)
+    done |= paragraphs.drop_repeated(settings, work, documents, run, sizes)
+    final = done.get(flow.PARAGRAPHS, documents)  # with the text that the corpus has
+    done |= find_copies(settings, work, final, run, sizes)
+    bring(shards_stage(settings.shards, settings.parts, final, done[flow.DECISIONS], work))
+    return done
 
 
 def _documents_of_links(settings: CorpusSettings, inputs: Inputs, work: str, bring: RunStage) -> StageManifest:

@@ -68,6 +68,12 @@ class Inputs:
         index = () if crawl is None else find_index(crawl)
         return cls(tuple(storage.expand(submissions)), tuple(storage.expand(archives)), fetch, crawl, index)
 
+    def changed(self) -> list[str]:
+        """Which of the files are not what they were found as."""
+        texts = self.texts.files if self.texts else ()
+        index = (found for found in self.crawl_index if not found.path.startswith(("http://", "https://")))
+        return storage.changed([*self.submissions, *self.archives, *index, *texts])
+
 
 def _base_of(patterns: Sequence[str]) -> str:
     """The folders that begin all these patterns, with a last slash; "" where there is none."""

@@ -1,19 +1,23 @@
 """What a build says about itself: the receipt of one part, the manifest of one stage, the manifest of a corpus.
 
-All are JSON in one canonical form (sorted keys), so that equal facts are equal bytes. Readers treat them as hostile:
-every field is checked for its type, and a file name may not leave its folder.
+All are JSON in one canonical form (sorted keys), so that equal facts are equal bytes, with the digest of what they say:
+a flipped bit is noticed. Readers treat them as hostile: every field is checked for its type, and a file name may not
+leave its folder.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Self
 
 from webtext.schemas.records import Reason, TokenShard
 
 CORPUS_FORMAT: Final = "webtext-corpus/1"
 CORPUS_MANIFEST: Final = "manifest.json"
+STAGE_MANIFEST: Final = "manifest.json"
+RECEIPT: Final = ".receipt.json"
+"""What the name of a part's receipt ends in; the part's name is in front."""
 MAX_BYTES: Final = 256 * 2**20  # a larger manifest is refused unread
 
 
@@ -84,15 +88,19 @@ class Receipt:
     fingerprint: str  # of the stage: a receipt of another configuration or of other inputs does not count
     tally: Tally
     files: tuple[File, ...]
+    sums: dict[str, str] = field(default_factory=dict)
+    """By the name of a file, the checksums of its blocks: see pipeline.files.checksums."""
 
     def to_json(self) -> bytes:
-        """Canonical JSON."""
-        return canonical_json(asdict(self))
+        """Canonical JSON, with its own digest."""
+        return seal(asdict(self))
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
         """The receipt in `data`. Raises ManifestError."""
-        return cls._from_object(read_object(data))
+        d = unseal(data)
+        sums = _mapping(d.get("sums"), "sums")
+        return replace(cls._from_object(d), sums={name: _text(sums, name) for name in sums})
 
     @classmethod
     def _from_object(cls, value: object) -> Self:
@@ -101,23 +109,29 @@ class Receipt:
             _text(d, "stage"), _text(d, "part"), _text(d, "fingerprint"), _tally(d.get("tally")), _files(d.get("files"))
         )
 
+    def to_object(self) -> dict[str, Any]:
+        """What it says, ready for JSON, but for the checksums of blocks."""
+        said = asdict(self)
+        del said["sums"]
+        return said
+
 
 @dataclass(frozen=True, slots=True)
 class StageManifest:
-    """A complete stage: what it was made with, and the receipts of its parts in their order."""
+    """A complete stage: what it was made with, and the receipts of its parts in their order, without checksums."""
 
     stage: str
     fingerprint: str
     receipts: tuple[Receipt, ...]
 
     def to_json(self) -> bytes:
-        """Canonical JSON."""
-        return canonical_json(asdict(self))
+        """Canonical JSON, with its own digest."""
+        return seal(self._to_object())
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
         """The manifest in `data`. Raises ManifestError."""
-        d = read_object(data)
+        d = unseal(data)
         receipts = tuple(Receipt._from_object(entry) for entry in _list(d.get("receipts"), "receipts"))
         return cls(_text(d, "stage"), _text(d, "fingerprint"), receipts)
 
@@ -128,7 +142,11 @@ class StageManifest:
 
     def digest(self) -> str:
         """Hex sha256: equal for stages with equal results."""
-        return digest_of(asdict(self))
+        return digest_of(self._to_object())
+
+    def _to_object(self) -> dict[str, Any]:
+        receipts = [receipt.to_object() for receipt in self.receipts]
+        return {"stage": self.stage, "fingerprint": self.fingerprint, "receipts": receipts}
 
     def named(self, ending: str) -> list[File]:
         """The files whose name ends so, in order of their names."""
@@ -164,12 +182,13 @@ class CorpusManifest:
         return digest_of(self.content())
 
     def to_json(self) -> bytes:
-        """Indented JSON with the digest of its own content part."""
+        """Indented JSON with the digests of its own parts."""
         whole = {
             "format": CORPUS_FORMAT,
             "content_sha256": self.content_sha256(),
             "content": self.content(),
             "build": self.build,
+            "build_sha256": digest_of(self.build),
         }
         return json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
@@ -178,7 +197,7 @@ class CorpusManifest:
         """The manifest in `data`.
 
         Raises:
-            ManifestError: it is malformed, or its content part does not match its own digest.
+            ManifestError: it is malformed, or one of its parts does not match its own digest.
         """
         d = read_object(data)
         if d.get("format") != CORPUS_FORMAT:
@@ -196,7 +215,24 @@ class CorpusManifest:
         found, stated = digest_of(content), d.get("content_sha256")
         if found != stated:
             raise ManifestError(f"content part has sha256 {found}, the manifest says {stated}: it was edited")
+        # Corpora of older versions have no digest of this part.
+        if digest_of(manifest.build) != d.get("build_sha256", digest_of(manifest.build)):
+            raise ManifestError("build part does not match its own sha256: it was edited")
         return manifest
+
+
+def seal(value: dict[str, Any]) -> bytes:
+    """Canonical JSON of an object with its own digest, so that a flipped bit is noticed."""
+    return canonical_json({**value, "sha256": digest_of(value)})
+
+
+def unseal(data: bytes) -> dict[str, Any]:
+    """The object that `seal` was given. Raises ManifestError."""
+    d = read_object(data)
+    stated = d.pop("sha256", None)
+    if stated != digest_of(d):
+        raise ManifestError("it does not match its own sha256: it is damaged, edited, or of an older version")
+    return d
 
 
 def _shard(value: object) -> TokenShard:

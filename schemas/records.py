@@ -182,6 +182,7 @@ class Page(Source):
 
     archive: str  # path of the WARC or ARC file
     offset: int  # bytes: where the record (or its gzip member) starts
+    digest: int  # first 8 bytes of the XXH3 of its payload, as it was when the archive was indexed
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,7 @@ MATCHES = pa.schema(
 
 PAGES = _table(
     "pages",
-    1,
+    2,
     [
         _required("key", KEY),
         _required("url", pa.string()),
@@ -111,6 +111,7 @@ PAGES = _table(
         _required("archive", pa.string()),
         _required("offset", pa.int64()),
         _required("captured_utc", pa.int64()),
+        _required("digest", pa.uint64()),
     ],
 )
 

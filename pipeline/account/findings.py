@@ -6,16 +6,17 @@ counter for each domain or each size of a cluster.
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Final, NamedTuple, TypeVar
+from typing import BinaryIO, Final, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from webtext.pipeline.files import tabular
+from webtext.pipeline.files import storage, tabular
+from webtext.pipeline.files.stage_files import open_stage_file
 from webtext.schemas.records import Reason
 
 # Stored URLs are canonical (identity/urls.py), so a pattern is enough: on 8 million a minute faster than a parser.
@@ -104,7 +105,7 @@ def kept(paths: Iterable[str], number: int) -> Kept:
     """Domains and lengths of the documents in these text tables, with the `number` largest domains."""
     domains: dict[str, tuple[int, int]] = {}
     lengths: dict[int, tuple[int, int]] = {}
-    for batch in _batches(paths, ["url", "token_count"]):
+    for batch in _batches(paths, ["url", "token_count"], storage.open_binary):
         counts = batch["token_count"]
         hosts = pc.struct_field(pc.extract_regex(batch["url"], _HOST), "host")
         _add(domains, pc.fill_null(hosts, NO_URL), counts)  # a given text may have no URL
@@ -172,6 +173,8 @@ def _copies(label: bytes, members: Iterable[_Member]) -> Copies:
     return Copies(size, label, kept_url, exact, (least, greatest), example[1])
 
 
-def _batches(paths: Iterable[str], columns: list[str]) -> Iterator[pa.RecordBatch]:
+def _batches(
+    paths: Iterable[str], columns: list[str], open_file: Callable[[str], BinaryIO] = open_stage_file
+) -> Iterator[pa.RecordBatch]:
     for path in paths:
-        yield from tabular.batches(path, columns)
+        yield from tabular.batches(path, columns, open_file=open_file)

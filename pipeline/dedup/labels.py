@@ -5,7 +5,7 @@ large-star and small-star rounds (see stars.py) until the edges are stars, or so
 The files are the same either way: for each documents part with such documents, their ids in order, and labels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import pairwise
 
@@ -127,7 +127,12 @@ def run_labels(documents: int, part: Part, output: PartOutput) -> None:
     bounds = [0, *(np.flatnonzero(np.diff(owners)) + 1).tolist(), len(vertices)]
     for start, end in pairwise(bounds):
         if start < end:
-            _write(output, int(owners[start]), vertices[start:end], vertices[smallest[start:end]])
+            _write(output, part, int(owners[start]), vertices[start:end], vertices[smallest[start:end]])
+
+
+def by_documents_part(paths: Iterable[str]) -> dict[int, str]:
+    """Files of labels by the ordinal of the documents part that they are for, as `_write` names them."""
+    return {int(path.removesuffix(LABELS_TABLE).rsplit(".", 1)[1]): path for path in paths}
 
 
 def _owners(ids: U64, documents: int) -> npt.NDArray[np.int64]:
@@ -169,11 +174,11 @@ def run_labels_of_stars(part: Part, output: PartOutput, blocks: Sequence[bytes])
         raise StageError(f"stage {LABELS}, part {part.name}: a document is in two clusters")
     output.rows = len(ids)
     if len(ids):
-        _write(output, part.ordinal, ids, labels)
+        _write(output, part, part.ordinal, ids, labels)
 
 
-def _write(output: PartOutput, ordinal: int, ids: U64, labels: U64) -> None:
-    with output.file(f"{ordinal:05d}{LABELS_TABLE}") as sink:
+def _write(output: PartOutput, part: Part, ordinal: int, ids: U64, labels: U64) -> None:
+    with output.file(f"{part.name}.{ordinal:05d}{LABELS_TABLE}") as sink:
         table = tabular.TableWriter(sink, tables.LABELS)
         table.write(pa.table({"id": ids, "label": labels}, tables.LABELS))
         table.close()

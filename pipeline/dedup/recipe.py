@@ -102,12 +102,11 @@ class _Recipe:
 
     def members(self, labelled: StageManifest) -> Stage:
         """The documents of clusters, on their way to the group that decides on their cluster."""
-        paths = {path.rsplit("/", 1)[1]: path for path in paths_of(self.work, labelled, labels.LABELS_TABLE)}
-        names = [
-            [f"{ordinal:05d}{labels.LABELS_TABLE}" for ordinal, _ in self.groups[group]]
+        paths = labels.by_documents_part(paths_of(self.work, labelled, labels.LABELS_TABLE))
+        inputs = [
+            {"labels": [paths[ordinal] for ordinal, _ in self.groups[group] if ordinal in paths]}
             for group in range(self.groups.count)
         ]
-        inputs = [{"labels": [paths[name] for name in own if name in paths]} for own in names]
         return Stage(
             name=MEMBERS,
             folder=storage.join(self.work, MEMBERS),

@@ -6,6 +6,8 @@ from dataclasses import asdict
 from functools import partial
 from typing import BinaryIO
 
+import xxhash
+
 from webtext.pipeline.archives import warc
 from webtext.pipeline.archives.warc import RawPage
 from webtext.pipeline.documents.rows import settle
@@ -13,6 +15,7 @@ from webtext.pipeline.documents.sandboxed import make_extractor, request, verdic
 from webtext.pipeline.engine.sandbox import Sandbox
 from webtext.pipeline.engine.stage import Part, PartOutput, Stage, numbered, paths_of
 from webtext.pipeline.files import storage, tabular
+from webtext.pipeline.files.stage_files import DamagedFileError, withdraw
 from webtext.pipeline.flow import DOCUMENTS, PAGES_TABLE
 from webtext.pipeline.settings import ExtractSettings
 from webtext.schemas import tables
@@ -68,6 +71,14 @@ def _batches(path: str) -> Iterator[list[Page]]:
         yield [Page(**row) for row in batch.to_pylist()]
 
 
+def _changed(page: Page, what: str) -> OSError:
+    """An archive is not what it was when it was indexed: the page can't be lost for that."""
+    where = f"{page.archive} has changed since it was indexed: at {page.offset}, {what}"
+    if withdraw(page.archive):
+        return DamagedFileError(f"{where}. The same build command makes it again")
+    return OSError(f"{where}. Restore it, and give the same command again; or give another --work")
+
+
 class _Archives:
     """The archives of one part, opened at first use; the oldest closes when there are too many."""
 
@@ -90,7 +101,9 @@ def _read(streams: _Archives, page: Page, max_page_bytes: int) -> RawPage | Loss
     try:
         raw = warc.read_page(streams[page.archive], page.offset, max_page_bytes)
     except warc.BadRecordError as error:
-        return Loss(Reason.PAGE_UNREADABLE, str(error))
+        raise _changed(page, str(error)) from error
+    if int.from_bytes(xxhash.xxh3_128_digest(raw.payload)[:8], "big") != page.digest:
+        raise _changed(page, "the page is another")
     if raw.truncated:
         return Loss(Reason.PAGE_TOO_LARGE, f"over {max_page_bytes} bytes")
     return raw

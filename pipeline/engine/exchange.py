@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from webtext.pipeline.engine import packed
 from webtext.pipeline.engine.stage import Part, PartOutput
-from webtext.pipeline.files import storage
+from webtext.pipeline.files.stage_files import open_stage_file
 
 ENDING = ".exchange.arrow"
 ROUND = 16 * 2**20
@@ -123,9 +123,13 @@ def publish_rows(output: PartOutput, name: str, schema: pa.Schema, parts: int) -
 
 
 def read(paths: Sequence[str], ordinal: int, parts: int, columns: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
-    """What these files hold for one part, in the order of the files; all columns, or only these."""
+    """What these files hold for one part, in the order of the files; all columns, or only these.
+
+    Raises:
+        DamagedFileError: see stage_files.
+    """
     for path in paths:
-        with storage.open_binary(path) as stream:
+        with open_stage_file(path) as stream:
             fields = None
             if columns:
                 with pa.ipc.open_file(stream) as whole:

@@ -12,9 +12,9 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
-from webtext.pipeline.engine.stage import RECEIPT, Stage
+from webtext.pipeline.engine.stage import Stage
 from webtext.pipeline.files import storage
-from webtext.schemas.manifest import ManifestError, Receipt
+from webtext.schemas.manifest import RECEIPT, ManifestError, Receipt
 
 _LOCAL, _REMOTE = 0.25, 5.0  # seconds between two looks at the receipts
 

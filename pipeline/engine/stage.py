@@ -5,10 +5,12 @@ others with their sizes, so a part counts as done only if receipt and files are 
 point: before its parts run, every source emits packed bytes per part (see packed.py), and the part receives them.
 """
 
+import hashlib
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -16,12 +18,21 @@ import pyarrow as pa
 from webtext.pipeline.files import storage
 from webtext.pipeline.files.tabular import TableWriter
 from webtext.schemas import tables
-from webtext.schemas.manifest import File, ManifestError, Receipt, StageManifest, Tally, add_up, digest_of
+from webtext.schemas.manifest import (
+    RECEIPT,
+    STAGE_MANIFEST,
+    File,
+    ManifestError,
+    Receipt,
+    StageManifest,
+    Tally,
+    add_up,
+    digest_of,
+)
 from webtext.schemas.records import Reason, Rejected
 
-RECEIPT = ".receipt.json"
-MANIFEST = "manifest.json"
 REJECTED = "rejected.parquet"
+_LOG = logging.getLogger(__name__)
 _DETAIL = 300  # characters kept of the detail of a rejection
 URL_KEPT = 2048
 """Characters kept of the URL of a rejection."""
@@ -109,6 +120,7 @@ class PartOutput:
         self._stage = stage
         self._part = part
         self._files: list[File] = []
+        self._sums: dict[str, str] = {}
         self._tables = ExitStack()
         self._rejected: TableWriter | None = None
         self._reasons: Counter[Reason] = Counter()
@@ -123,6 +135,7 @@ class PartOutput:
         with storage.publish(storage.join(self._stage.files, name)) as sink:
             yield sink
         self._files.append(File(name, sink.size, sink.sha256, sink.rows))
+        self._sums[name] = sink.sums
 
     @contextmanager
     def table(self, ending: str, schema: pa.Schema) -> Iterator[TableWriter]:
@@ -161,7 +174,7 @@ class PartOutput:
                 f"stage {stage.name}, part {part.name}: took {tally.taken} {stage.unit} but accounts for "
                 f"{tally.passed} passed + {sum(rejected.values())} rejected"
             )
-        receipt = Receipt(stage.name, part.name, stage.fingerprint, tally, tuple(self._files))
+        receipt = Receipt(stage.name, part.name, stage.fingerprint, tally, tuple(self._files), self._sums)
         storage.publish_bytes(storage.join(stage.folder, part.name + RECEIPT), receipt.to_json())
         return receipt
 
@@ -189,7 +202,11 @@ def run_shuffled_part(stage: Stage, element: tuple[int, Iterable[bytes]]) -> lis
 
 
 def receipts_of(stage: Stage) -> dict[str, Receipt]:
-    """Receipts, by part, of the parts that are done: same fingerprint, all files there in their size."""
+    """Receipts, by part, of the parts that are done: same fingerprint, all files there in their size.
+
+    Files that no stage reads any more, those of a corpus, are read here if they are local, and must be as written. The
+    others are held against their receipts by who reads them.
+    """
     names = storage.listing(stage.folder)
     sizes: dict[str, dict[str, int]] = {}  # by folder, listed once each
     done: dict[str, Receipt] = {}
@@ -203,9 +220,20 @@ def receipts_of(stage: Stage) -> dict[str, Receipt]:
         for folder in {_folder(stage, file) for file in receipt.files} - sizes.keys():
             sizes[folder] = storage.listing(folder)
         whole = all(sizes[_folder(stage, f)].get(f.name.rsplit("/", 1)[-1]) == f.bytes for f in receipt.files)
-        if receipt.fingerprint == stage.fingerprint and whole:
+        if receipt.fingerprint == stage.fingerprint and whole and (not stage.data_folder or _intact(stage, receipt)):
             done[part.name] = receipt
     return done
+
+
+def _intact(stage: Stage, receipt: Receipt) -> bool:
+    for file in receipt.files:
+        path = storage.join(stage.files, file.name)
+        if storage.is_local(path):
+            with open(path, "rb") as stream:
+                if hashlib.file_digest(stream, "sha256").hexdigest() != file.sha256:
+                    _LOG.warning("%s is damaged: its part is done again", path)
+                    return False
+    return True
 
 
 def _folder(stage: Stage, file: File) -> str:
@@ -237,8 +265,9 @@ def complete(stage: Stage) -> StageManifest:
             )
     for folder in {stage.folder} | {_folder(stage, file) for receipt in receipts.values() for file in receipt.files}:
         storage.clean_up(folder)
-    manifest = StageManifest(stage.name, stage.fingerprint, tuple(receipts[part.name] for part in stage.parts))
-    storage.publish_bytes(storage.join(stage.folder, MANIFEST), manifest.to_json())
+    unsummed = tuple(replace(receipts[part.name], sums={}) for part in stage.parts)
+    manifest = StageManifest(stage.name, stage.fingerprint, unsummed)
+    storage.publish_bytes(storage.join(stage.folder, STAGE_MANIFEST), manifest.to_json())
     _tidy(stage)
     return manifest
 
@@ -250,7 +279,7 @@ def _tidy(stage: Stage) -> None:
 
 def completed(stage: Stage) -> StageManifest | None:
     """The manifest of this very stage if it was completed before and its files are still there."""
-    path = storage.join(stage.folder, MANIFEST)
+    path = storage.join(stage.folder, STAGE_MANIFEST)
     if not storage.exists(path):
         return None
     try:

@@ -1,8 +1,8 @@
 """Tables in Parquet files: written a row group at a time, read in bounded pieces. Equal rows give equal bytes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from webtext.pipeline.files import storage
+from webtext.pipeline.files.stage_files import open_stage_file
 
 # Level 1 compresses work tables 12 % worse than level 3 and costs a quarter less. Few columns repeat whole values.
 WRITING: Final = {"compression": "zstd", "compression_level": 1, "use_dictionary": False}
@@ -60,21 +61,30 @@ class TableWriter:
 
 
 @contextmanager
-def open_parquet(path: str) -> Iterator[pq.ParquetFile]:
-    """A Parquet file, to be read with use_threads=False."""
-    with storage.open_binary(path) as stream, pq.ParquetFile(stream, pre_buffer=False) as table:
+def open_parquet(path: str, open_file: Callable[[str], BinaryIO] = open_stage_file) -> Iterator[pq.ParquetFile]:
+    """A Parquet file of a stage (of others with `storage.open_binary`), to be read with use_threads=False.
+
+    Raises:
+        DamagedFileError: here and where it is read, see stage_files.
+    """
+    with open_file(path) as stream, pq.ParquetFile(stream, pre_buffer=False) as table:
         yield table
 
 
 def read_columns(path: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """These columns, or all, of the whole file."""
+    """These columns, or all, of a whole file of a stage."""
     with open_parquet(path) as table:
         return table.read(columns and list(columns), use_threads=False)
 
 
-def batches(path: str, columns: Sequence[str] | None = None, rows: int = _ROW_GROUP) -> Iterator[pa.RecordBatch]:
+def batches(
+    path: str,
+    columns: Sequence[str] | None = None,
+    rows: int = _ROW_GROUP,
+    open_file: Callable[[str], BinaryIO] = open_stage_file,
+) -> Iterator[pa.RecordBatch]:
     """The file in batches of so many rows at most, in order."""
-    with open_parquet(path) as table:
+    with open_parquet(path, open_file) as table:
         yield from table.iter_batches(rows, columns=columns and list(columns), use_threads=False)
 
 

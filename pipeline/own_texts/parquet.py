@@ -26,7 +26,7 @@ def records(path: str, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     """
     rows, done = 1, 0
     try:
-        with tabular.open_parquet(path) as table:
+        with tabular.open_parquet(path, storage.open_binary) as table:
             rows = table.metadata.num_rows
             columns = [name for name in dict.fromkeys(names) if _has(table.schema_arrow, name)]
             if not columns:

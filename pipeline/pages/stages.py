@@ -150,7 +150,8 @@ def run_pages(archives: Sequence[str], part: Part, output: PartOutput, blocks: S
                 output.reject(found)
                 continue
             table.add(
-                found.key, found.url, found.score, found.created_utc, found.archive, found.offset, found.captured_utc
+                *(found.key, found.url, found.score, found.created_utc),
+                *(found.archive, found.offset, found.captured_utc, found.digest),
             )
             output.passed += 1
     output.rows = output.passed
@@ -199,4 +200,4 @@ def choose_capture(captures: packed.Packed, archives: Sequence[str], link: Link)
         detail = f"{answer}{others}"
         return Rejected(PAGES, reason, link.key, link.url, detail)
     archive, offset, captured = archives[best["archive"]], int(best["offset"]), int(best["captured"])
-    return Page(link.key, link.url, link.score, link.created_utc, captured, archive, offset)
+    return Page(link.key, link.url, link.score, link.created_utc, captured, archive, offset, int(best["digest"]))

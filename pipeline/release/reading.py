@@ -58,7 +58,9 @@ class Corpus:
         """
         for text in self.manifest.texts:
             if text.name.rsplit("/", 1)[-1].startswith(split):
-                for batch in tabular.batches(storage.join(self.folder, text.name), columns or None, _ROWS):
+                for batch in tabular.batches(
+                    storage.join(self.folder, text.name), columns or None, _ROWS, storage.open_binary
+                ):
                     yield from batch.to_pylist()
 
     def tokens(self, split: str = "") -> Iterator[npt.NDArray[np.uint16]]:

@@ -128,7 +128,7 @@ def check_text(
     rows, clusters = _Rows(text.name), list[bytes]()
     start = 0
     try:
-        with tabular.open_parquet(storage.join(corpus, text.name)) as table:
+        with tabular.open_parquet(storage.join(corpus, text.name), storage.open_binary) as table:
             if not table.schema_arrow.equals(tables.TEXT, check_metadata=True):
                 return [], [f"{text.name}: its {_difference(table.schema_arrow, tables.TEXT)}"]
             for chunk in table.iter_batches(_BATCH, use_threads=False):

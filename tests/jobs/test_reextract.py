@@ -14,7 +14,7 @@ from webtext.jobs.config import parse
 from webtext.jobs.reextract import ReextractConfig, defaults_for
 from webtext.pipeline.reextraction import settings_of
 from webtext.pipeline.settings import ExtractSettings
-from webtext.schemas.manifest import StageManifest
+from webtext.schemas.manifest import StageManifest, seal, unseal
 
 
 def webtext(*args):
@@ -104,7 +104,7 @@ def refused(capsys, build, output):
 def claimed(folder, **settings):
     folder.mkdir()
     claim = {f"extract.{name}": value for name, value in settings.items()} | {"links.score": 3}
-    (folder / "build.json").write_text(json.dumps(claim))
+    (folder / "build.json").write_bytes(seal(claim))
     return folder
 
 
@@ -140,10 +140,10 @@ def test_archives_must_be_what_they_were(miniweb_build, tmp_path, capsys):
     build = tmp_path / "build"
     (build / "pages").mkdir(parents=True)
     (build / "pages/manifest.json").write_bytes((miniweb_build / "pages/manifest.json").read_bytes())
-    claim = json.loads((miniweb_build / "build.json").read_bytes())
+    claim = unseal((miniweb_build / "build.json").read_bytes())
     archive = tmp_path / "a.warc"
     claim["input archives"] = [f"{archive} 12 1.5"]
-    (build / "build.json").write_text(json.dumps(claim))
+    (build / "build.json").write_bytes(seal(claim))
     assert f"archive '{archive}' of the build is missing" in refused(capsys, build, tmp_path / "out")
     archive.write_bytes(b"another")
     assert "has 7 bytes, but had 12 in the build" in refused(capsys, build, tmp_path / "out")

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import loopback_site
+from given_tables import write_table
 
 from webtext.pipeline.archives import warc
 from webtext.pipeline.engine.stage import (
@@ -16,7 +17,7 @@ from webtext.pipeline.engine.stage import (
     receipts_of,
     run_shuffled_part,
 )
-from webtext.pipeline.files import storage, tabular
+from webtext.pipeline.files import tabular
 from webtext.pipeline.identity import urls
 from webtext.pipeline.pages.crawl.settings import FetchSettings
 from webtext.pipeline.pages.crawl.stage import FetchPlan, emit_fetch, run_fetch
@@ -41,11 +42,7 @@ LOST = {Reason.SOFT_404, Reason.MODIFIED_LATER}  # pages that were got, and stor
 
 
 def write_links(path, found):
-    with storage.publish(str(path)) as sink:
-        writer = tabular.TableWriter(sink, tables.LINKS)
-        for url in found:
-            writer.add(urls.link_key(url), url, 3, 1_500_000_000, [])
-        writer.close()
+    write_table(path, tables.LINKS, [(urls.link_key(url), url, 3, 1_500_000_000, []) for url in found])
 
 
 def fetch_stage(work, settings=SETTINGS, parts=PARTS):

@@ -14,18 +14,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pyarrow as pa
 import pyarrow.parquet as pq
 import toy_webs
+from given_tables import write_table
 from warcio.warcwriter import WARCWriter
 
 from webtext.pipeline.archives import warc
 from webtext.pipeline.engine import packed
 from webtext.pipeline.engine.beam_stage import run_stage
-from webtext.pipeline.files import storage
-from webtext.pipeline.files.tabular import TableWriter
 from webtext.pipeline.identity.urls import canonicalize, host_of, link_key
 from webtext.pipeline.pages.commoncrawl.index import find_index
 from webtext.pipeline.pages.commoncrawl.stage import commoncrawl_stage, index_stage
 from webtext.schemas import tables
-from webtext.schemas.manifest import File, Receipt, StageManifest, Tally
+from webtext.schemas.manifest import StageManifest
 
 PARTS = 3
 MAX_PAGE = 2_000_000
@@ -145,14 +144,8 @@ def write_links(work, links):
     owners = packed.part_of(packed.split_keys(sorted(links))[0], PARTS).tolist()
     for part in range(PARTS):
         mine = [key for key, owner in zip(sorted(links), owners, strict=True) if owner == part]
-        name = f"{part:05d}.links.parquet"
-        with storage.publish(str(folder / name)) as sink:
-            writer = TableWriter(sink, tables.LINKS)
-            for key in mine:
-                writer.add(key, links[key][0], 5, links[key][1], [])
-            writer.close()
-        file = File(name, sink.size, sink.sha256, len(mine))
-        receipts.append(Receipt("links", f"{part:05d}", "f", Tally(len(mine), len(mine), len(mine)), (file,)))
+        rows = [(key, links[key][0], 5, links[key][1], []) for key in mine]
+        receipts.append(write_table(folder / f"{part:05d}.links.parquet", tables.LINKS, rows))
     return StageManifest("links", "f", tuple(receipts))
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from webtext.pipeline.engine import packed
-from webtext.pipeline.engine.stage import Shuffle, Stage, numbered
+from webtext.pipeline.engine.stage import Shuffle, Stage, numbered, paths_of
+from webtext.pipeline.files import tabular
 from webtext.schemas.records import Reason, Rejected
 
 NUMBERS = pa.schema([pa.field("n", pa.int64(), nullable=False)])
@@ -72,6 +74,20 @@ def even_stage(folder, parts=4, trap="", **changes):
 def shuffle_stage(folder, sources=3, parts=4, shuffled=100, **changes):
     shuffle = Shuffle(numbered([{}] * sources), partial(emit_numbers, parts), store_numbers, shuffled)
     return even_stage(folder, parts, name="spread", run=shuffle, expects={"taken": 100 * sources}, **changes)
+
+
+def add_up(part, output):
+    """The sum of the numbers in all tables."""
+    with output.table("sum", NUMBERS) as table:
+        table.add(sum(sum(tabular.read_columns(path)["n"].to_pylist()) for path in part.inputs["numbers"]))
+    output.taken = output.passed = output.rows = 1
+
+
+def sum_stage(work, numbers, parts=2):
+    """Each part adds all of them up."""
+    paths = paths_of(str(work), numbers, ".numbers.parquet")
+    stage = even_stage(Path(work) / "sum", name="sum", inputs=[numbers.digest()], run=add_up)
+    return replace(stage, parts=numbered([{"numbers": paths}] * parts))
 
 
 def contents(folder):

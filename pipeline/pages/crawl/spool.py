@@ -15,9 +15,8 @@ from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 
-from webtext.pipeline.engine.stage import RECEIPT
 from webtext.pipeline.files import storage
-from webtext.schemas.manifest import ManifestError, Receipt
+from webtext.schemas.manifest import RECEIPT, ManifestError, Receipt
 
 PREFIX: Final = ".spool-"
 ARCHIVE: Final = "pages.warc.gz"

@@ -3,12 +3,13 @@
 import hashlib
 import json
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from given_tables import vouch_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,7 @@ from webtext.pipeline.account import changes, changes_page
 from webtext.pipeline.account.changes import ABSENT, DOCUMENT, Example, compare
 from webtext.pipeline.engine.workdir import CLAIM
 from webtext.schemas import tables
-from webtext.schemas.manifest import File, Receipt, StageManifest, Tally
+from webtext.schemas.manifest import StageManifest, Tally, seal
 from webtext.schemas.records import Reason
 
 REASONS = [Reason.TOO_SHORT, Reason.NO_TEXT, Reason.NOT_ENGLISH]
@@ -49,11 +50,11 @@ def write(work, outcomes, parts, claim=None):
         ):
             name = f"{part:05}.{ending}.parquet"
             pq.write_table(pa.Table.from_pylist(rows, schema), folder / name)
-            files.append(File(name, (folder / name).stat().st_size, "", len(rows)))
-        receipts.append(Receipt("documents", f"{part:05}", "f", Tally(), tuple(files)))
+            files.append(folder / name)
+        receipts.append(replace(vouch_for(files, "documents"), tally=Tally(), sums={}))
     (folder / "manifest.json").write_bytes(StageManifest("documents", "f", tuple(receipts)).to_json())
     if claim is not None:
-        (work / CLAIM).write_text(json.dumps(claim))
+        (work / CLAIM).write_bytes(seal(claim))
     return str(work)
 
 
@@ -166,6 +167,7 @@ def test_what_is_not_finished_or_not_in_order_is_refused(tmp_path):
     write(twice, {1: ("http://a.example/", "text", 1)}, 1)
     table = pq.read_table(twice / "documents" / "00000.documents.parquet")
     pq.write_table(pa.concat_tables([table, table]), twice / "documents" / "00000.documents.parquet")
+    vouch_for(sorted((twice / "documents").glob("*.parquet")))
     with pytest.raises(ValueError, match="not in order of their keys"):
         compare(good, str(twice))
     (twice / "documents" / "manifest.json").write_text("{")

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from given_tables import vouch_for
 
 from webtext.pipeline.account import findings, markup
 from webtext.pipeline.account.funnel import funnel_rows
@@ -66,6 +67,7 @@ def write(path, schema, rows):
     columns = list(zip(*rows, strict=True)) or [[] for _ in schema]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
     pq.write_table(pa.Table.from_arrays(arrays, schema=schema), path)
+    vouch_for([path])
     return File(path.name, path.stat().st_size, "0" * 64, len(rows))
 
 

@@ -200,7 +200,7 @@ def test_workers_end_with_a_killed_launcher(tmp_path):
 
 
 def test_no_task_begins_once_one_has_found_the_machine_wanting(tmp_path):
-    with Pool(partial(pool_tasks.lack, str(tmp_path)), 1) as pool, pytest.raises(TaskError, match="^no memory$"):
+    with Pool(partial(pool_tasks.lack, str(tmp_path)), 1) as pool, pytest.raises(TaskError, match=r"^no memory$"):
         for number in range(20):
             list(pool.submit(number))
     assert len(list(tmp_path.iterdir())) <= 2  # one more was in flight

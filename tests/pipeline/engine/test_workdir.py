@@ -1,7 +1,5 @@
 """Whose a work directory is, and which stages are finished in it; its files may be anybody's."""
 
-import json
-
 import pytest
 
 from webtext.pipeline.engine import workdir
@@ -25,7 +23,21 @@ def test_a_folder_belongs_to_who_came_first(tmp_path):
         claim(tmp_path, MINE | {"input archives": ["b 1 2", "a 9 9", "c 1 2"]})
     with pytest.raises(ValueError, match=r"n4 was None, is 1; and 2 more\. Give"):
         claim(tmp_path, MINE | {f"n{number}": 1 for number in range(7)})
-    assert json.loads((tmp_path / workdir.CLAIM).read_bytes()) == MINE
+
+
+@pytest.mark.parametrize(
+    "damage", [(b'"parts":3', b'"parts":7'), (b'"parts":3', b'"parts":{'), (b'"sha256":"', b'"sha256":"0')]
+)
+def test_a_damaged_claim_is_mended_by_who_it_belongs_to(tmp_path, damage):
+    claim(tmp_path)
+    file = tmp_path / workdir.CLAIM
+    whole = file.read_bytes()
+    file.write_bytes(whole.replace(*damage))
+    assert file.read_bytes() != whole
+    with pytest.raises(ValueError, match=r"build\.json: .*Give another --work, or delete this one"):
+        claim(tmp_path, MINE | {"parts": 4})
+    claim(tmp_path)
+    assert file.read_bytes() == whole
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff", b"[" * 100_000])

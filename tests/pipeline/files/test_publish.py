@@ -17,7 +17,7 @@ import pytest
 from slow_parts import ROWS, publish_in_turn, publish_slowly, slow_stage
 
 from webtext.pipeline.engine import stage as machinery
-from webtext.pipeline.engine.stage import RECEIPT
+from webtext.schemas.manifest import RECEIPT, STAGE_MANIFEST
 
 ROUNDS = 25  # for two processes that publish the same part at the same moment
 KILLS = 6
@@ -87,7 +87,7 @@ def test_one_of_two_is_killed_in_the_middle(tmp_path, alone, seed):
     published = {name: digest for name, digest in files_of(tmp_path).items() if not name.startswith(".")}
     assert published == alone
     assert machinery.complete(slow_stage(tmp_path)).tally.taken == ROWS
-    assert files_of(tmp_path).keys() == {*alone, machinery.MANIFEST}  # what the victim left is swept up
+    assert files_of(tmp_path).keys() == {*alone, STAGE_MANIFEST}  # what the victim left is swept up
 
 
 def test_a_killed_part_has_no_receipt_and_is_done_again(tmp_path, alone):
@@ -153,7 +153,7 @@ def test_parts_that_run_twice_in_an_object_store_leave_the_same_objects(alone):
         machinery.run_part(stage, stage.parts[0])
         assert in_the_store(folder) == alone
     machinery.complete(stage)
-    assert in_the_store(folder).keys() == {*alone, machinery.MANIFEST}
+    assert in_the_store(folder).keys() == {*alone, STAGE_MANIFEST}
 
 
 def test_a_second_run_that_fails_does_not_touch_the_objects_of_the_first(alone):

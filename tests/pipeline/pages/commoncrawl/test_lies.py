@@ -2,11 +2,10 @@
 
 import pytest
 import toy_webs
+from given_tables import write_table
 from small_crawl import CRAWLS, FAST, links_of, make_crawl, rows_of, serve, take, two_pages
 
 from webtext.pipeline.engine.stage import StageError
-from webtext.pipeline.files import storage
-from webtext.pipeline.files.tabular import TableWriter
 from webtext.pipeline.pages.commoncrawl.settings import CommonCrawlSettings
 from webtext.schemas import tables
 from webtext.schemas.records import Reason
@@ -80,11 +79,9 @@ def test_only_links_that_another_source_lost(tmp_path):
     crawl.write_index(tmp_path / "index", 1)
     lost, had = sorted(links)
     other = tmp_path / "other.captures.parquet"
-    with storage.publish(str(other)) as sink:
-        writer = TableWriter(sink, tables.CAPTURES)
-        writer.add(had, links[had][0], 5, 200, "text/html", "", bytes(16), 0)
-        writer.add(lost, links[lost][0], 5, 404, "text/html", "http_status", bytes(16), 0)
-        writer.close()
+    had_row = (had, links[had][0], 5, 200, "text/html", "", bytes(16), 0)
+    lost_row = (lost, links[lost][0], 5, 404, "text/html", "http_status", bytes(16), 0)
+    write_table(other, tables.CAPTURES, [had_row, lost_row])
     settings = CommonCrawlSettings(index=(f"{tmp_path}/index/*",), prefix=f"{tmp_path}/crawl/", only_when="missing")
     take(tmp_path / "work", links, settings, others=(str(other),), others_digest="1")
     assert [row["key"] for row in rows_of(tmp_path / "work")] == [lost]
