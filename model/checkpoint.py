@@ -7,70 +7,42 @@ one file of each kind for each rank; a checkpoint of any number of them is read 
 """
 
 import errno
-import hashlib
-import json
 import logging
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from webtext.model.distributed import Ranks
-from webtext.model.gpt2 import GPT2, GPT2Config
+from webtext.model.gpt2 import GPT2, tensor_count, tensor_shapes
+from webtext.model.optim import moment_shapes
+from webtext.model.settings import TrainSettings
+from webtext.model.spikes import GUARD, GUARD_SHAPE
+from webtext.model.state import State
+from webtext.model.tensor_files import MODEL, OPTIMIZER, TensorFiles, check_digest, is_part, part_name, sha256
 
 T = TypeVar("T")
 
-FORMAT: Final = "webtext-checkpoint/2"
 STATE: Final = "state.json"
-MODEL: Final = "model.safetensors"
-OPTIMIZER: Final = "optimizer.safetensors"
 
-_NAME: Final = re.compile(r"checkpoint-(\d{8,})")
-_TEMPORARY: Final = re.compile(r"checkpoint-\d{8,}\.tmp-\d+")
+_NAME: Final = re.compile(r"checkpoint-([0-9]{8,})")
+_TEMPORARY: Final = re.compile(r"checkpoint-[0-9]{8,}\.tmp-[0-9]+")
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """What a run has to know to go on exactly, beside the tensors.
-
-    There is no random state and no loader state: dropout and the order of the windows are functions of seed and step.
-    """
-
-    step: int  # updates done
-    config: dict[str, Any]  # {"model": ..., "train": ...}, every field
-    corpus_sha256: str  # of the content part of the corpus manifest
-    arithmetic: dict[str, Any]  # device, dtype, threads and PyTorch version: equal losses need equal ones
-    metrics: dict[str, float]  # of the last step, for readers
-
-    @classmethod
-    def from_json(cls, data: bytes) -> Self:
-        """The state in `data`. Raises ValueError if it is no checkpoint state of this version."""
-        d = json.loads(data)
-        if not isinstance(d, dict) or d.pop("format", None) != FORMAT:
-            raise ValueError(f"not a state of format {FORMAT}")
-        d.pop("files", None)
-        try:
-            state = cls(**d)
-            GPT2Config(**state.config["model"])
-        except (TypeError, KeyError) as error:
-            raise ValueError(f"not a state of format {FORMAT}: {error!r}") from error
-        return state
-
-
-@dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checkpoint whose files are those that it was written with."""
+    """A checkpoint whose files are those that it was written with, and of the shapes that its state asks for."""
 
     path: Path
     state: State
@@ -81,11 +53,10 @@ def save(  # noqa: PLR0917 - what belongs to a checkpoint
     state: State,
     model: GPT2,
     optimizers: list[torch.optim.Optimizer],
-    keep: int,
-    extra: Mapping[str, Tensor] | None = None,
+    guard: Tensor,
     ranks: Ranks = Ranks(),  # noqa: B008 - frozen
 ) -> Path:
-    """Publish the checkpoint of `state.step` in `run`, then delete all but the newest `keep`.
+    """Publish the checkpoint of `state.step` in `run`, then delete all but the newest `state.train.keep`.
 
     All ranks call it. The first one writes, or each its part of a model that FSDP has cut.
 
@@ -95,7 +66,8 @@ def save(  # noqa: PLR0917 - what belongs to a checkpoint
     final = run / f"checkpoint-{state.step:08}"
     temporary = ranks.agree(run / f"{final.name}.tmp-{os.getpid()}")
     parts = ranks.world if any(isinstance(p, DTensor) for p in model.parameters()) else 1
-    tensors = {MODEL: model.state_dict(), OPTIMIZER: _optimizer_tensors(model, optimizers) | dict(extra or {})}
+    weights = model.state_dict()  # first: FSDP gives back the whole weights that a validation has gathered
+    tensors = {MODEL: weights, OPTIMIZER: _optimizer_tensors(model, optimizers, state.train) | {GUARD: guard}}
 
     def write_tensors() -> dict[str, str]:
         if ranks.rank >= parts:
@@ -111,7 +83,7 @@ def save(  # noqa: PLR0917 - what belongs to a checkpoint
     def publish(files: dict[str, str]) -> None:
         if not ranks.first:
             return
-        (temporary / STATE).write_text(json.dumps({"format": FORMAT, **asdict(state), "files": files}, indent=1) + "\n")
+        (temporary / STATE).write_bytes(replace(state, files=files).to_json())
         _flush(temporary / STATE)
         _flush_folder(temporary)
         if final.exists():  # it was found damaged at the start of this run
@@ -131,7 +103,7 @@ def save(  # noqa: PLR0917 - what belongs to a checkpoint
         raise OSError(number, why, str(final)) from error
     if ranks.first:
         # Only up to this step: a later one was found damaged, and must not push out a good one.
-        for _, old in _listed(run, up_to=state.step)[keep:]:
+        for _, old in _listed(run, up_to=state.step)[state.train.keep :]:
             shutil.rmtree(old)
     return final
 
@@ -155,48 +127,73 @@ def latest(run: Path) -> Checkpoint | None:
     """The newest checkpoint of `run` that is whole, or None where none was ever finished.
 
     Raises:
-        ValueError: there are checkpoints, and each is damaged.
+        ValueError: there are checkpoints, and none can be read.
     """
     listed = _listed(run)
+    why: OSError | ValueError | None = None
     for _, path in listed:
         try:
-            return Checkpoint(path, _checked_state(path))
+            return opened(path)
         except (OSError, ValueError) as error:
+            why = why or error
             _log.warning("skipping %s: %s", path, error)
     if listed:
-        raise ValueError(f"{run} has {len(listed)} checkpoints and all are damaged; delete the folder to start again")
+        raise ValueError(
+            f"{run} has {len(listed)} checkpoints and none can be read; delete the folder to start again. "
+            f"{listed[0][1].name}: {why}"
+        )
     return None
 
 
-def restore(checkpoint: Checkpoint, model: GPT2, optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
+def opened(path: Path) -> Checkpoint:
+    """The checkpoint in the folder `path`, the one way in: nothing of it is built or copied before all of it fits.
+
+    Its state has its own digest, which holds the files' digests. Names, shapes and types of all tensors must be those
+    of the model and the optimizer that the state describes.
+
+    Raises:
+        ValueError: it is damaged, or none of this version.
+        OSError: a file is missing or can't be read.
+    """
+    state = State.read(path / STATE)
+    TensorFiles(path, MODEL, state.files).check(tensor_count(state.model), tensor_shapes(state.model))
+    TensorFiles(path, OPTIMIZER, state.files).check(*_optimizer_shapes(state))
+    for file, digest in state.files.items():
+        if not (is_part(file, MODEL) or is_part(file, OPTIMIZER)):
+            raise ValueError(f"{STATE} lists {file!r}, which belongs to no checkpoint")
+        check_digest(path / file, digest)
+    return Checkpoint(path, state)
+
+
+def restore(checkpoint: Checkpoint, model: GPT2, optimizers: list[torch.optim.Optimizer]) -> Tensor:
     """Put the tensors of `checkpoint` into `model` and `optimizers`, however many ranks wrote and read them.
 
     Returns:
-        The extra tensors that it was saved with.
+        What the spike guard remembers.
 
     Raises:
-        ValueError: the optimizers are not those that it was saved with.
+        ValueError: a tensor holds what is no number.
     """
-    weights, moments = _Stored(checkpoint, MODEL), _Stored(checkpoint, OPTIMIZER)
+    path, state = checkpoint.path, checkpoint.state
+    weights, moments = (TensorFiles(path, name, state.files) for name in (MODEL, OPTIMIZER))
     owners = {p: optimizer for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
-    kinds_of: dict[str, list[str]] = {}
-    for key in moments.names:
-        kind, _, name = key.partition("/")
-        kinds_of.setdefault(name, []).append(kind)
+    least, most = {"step": 0.0, "exp_avg_sq": 0.0}, {"step": float(state.step)}
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(_cut_as(weights.read(name), parameter))
             owners[parameter].state[parameter] = {
-                kind: _cut_as(moments.read(f"{kind}/{name}"), parameter) for kind in kinds_of.pop(name, [])
+                kind: _cut_as(moments.read(f"{kind}/{name}", least.get(kind), most.get(kind)), parameter)
+                for kind in moment_shapes(name, tuple(parameter.shape), state.train)
             }
-    return {f"{kinds[0]}/{name}": moments.read(f"{kinds[0]}/{name}") for name, kinds in kinds_of.items()}
+    return moments.read(GUARD, gaps=True)
 
 
 def load_model(checkpoint: Checkpoint, device: torch.device) -> GPT2:
-    """The model of `checkpoint`, ready to use (not to train)."""
-    model = GPT2(GPT2Config(**checkpoint.state.config["model"]))
-    stored = _Stored(checkpoint, MODEL)
-    model.load_state_dict({name: stored.read(name) for name in stored.names})
+    """The model of `checkpoint`, ready to use (not to train). Raises ValueError if a weight is no number."""
+    with torch.device("meta"):  # first weights would be overwritten
+        model = GPT2(checkpoint.state.model)
+    stored = TensorFiles(checkpoint.path, MODEL, checkpoint.state.files)
+    model.load_state_dict({name: stored.read(name) for name in stored.names}, assign=True)
     return model.to(device).eval()
 
 
@@ -209,30 +206,6 @@ def newest_model(run: Path, device: torch.device) -> GPT2:
     if not run.is_dir() or (newest := latest(run)) is None:
         raise ValueError(f"{run} has no checkpoint: give the folder that `webtext pretrain --out` wrote to")
     return load_model(newest, device)
-
-
-class _Stored:
-    """The tensors of one kind, out of the files of all ranks that wrote them."""
-
-    def __init__(self, checkpoint: Checkpoint, name: str) -> None:
-        listed = [path for path in checkpoint.path.iterdir() if _is_part(path.name, name)]
-        self._files: list[Any] = [safe_open(path, "pt") for path in sorted(listed)]
-        self.names: list[str] = list(self._files[0].keys())
-
-    def read(self, name: str) -> Tensor:
-        """One whole tensor; only one at a time is in memory."""
-        pieces = [file.get_tensor(name) for file in self._files if name in file.keys()]  # noqa: SIM118 - no mapping
-        whole: Tensor = pieces[0] if len(pieces) == 1 else torch.cat(pieces)  # FSDP cuts along the first axis
-        return whole
-
-
-def part_name(name: str, part: int, parts: int) -> str:
-    """File of the tensors that rank `part` of `parts` wrote, as Hugging Face names them."""
-    return name if parts == 1 else name.replace(".", f"-{part + 1:05}-of-{parts:05}.")
-
-
-def _is_part(file: str, name: str) -> bool:
-    return bool(re.fullmatch(re.escape(name).replace(r"\.", r"(-\d{5}-of-\d{5})?\."), file))
 
 
 def _of_rank(tensors: Mapping[str, Tensor], ranks: Ranks) -> dict[str, Tensor]:
@@ -268,43 +241,40 @@ def _listed(run: Path, up_to: int | None = None) -> list[tuple[int, Path]]:
     return sorted((entry for entry in found if up_to is None or entry[0] <= up_to), reverse=True)
 
 
-def _checked_state(path: Path) -> State:
-    """The state of the checkpoint at `path`, after comparing every file with its digest."""
-    data = (path / STATE).read_bytes()
-    state = State.from_json(data)
-    files = json.loads(data).get("files", {})
-    for name in (MODEL, OPTIMIZER):
-        present = {file.name for file in path.iterdir() if _is_part(file.name, name)}
-        listed = {file for file in files if _is_part(file, name)}
-        if not listed or present != listed:
-            raise ValueError(f"of {name} there are {sorted(present)}, {STATE} lists {sorted(listed)}")
-    for file, digest in files.items():
-        if (found := _sha256(path / Path(file).name)) != digest:
-            raise ValueError(f"{file} has sha256 {found}, {STATE} says {digest}")
-    return state
+def _optimizer_shapes(state: State) -> tuple[int, Iterator[tuple[str, tuple[int, ...]]]]:
+    """How many tensors the optimizer and the spike guard keep, and the name and shape of each."""
+
+    def shapes() -> Iterator[tuple[str, tuple[int, ...]]]:
+        for name, shape in tensor_shapes(state.model):
+            for kind, kept in moment_shapes(name, shape, state.train).items():
+                yield f"{kind}/{name}", kept
+        yield GUARD, GUARD_SHAPE
+
+    # Three for each parameter, one for each of the four matrices of a block that are Muon's.
+    count = 3 * tensor_count(state.model) - (8 * state.model.n_layer if state.train.optimizer == "muon" else 0)
+    return count + 1, shapes()
 
 
-def _optimizer_tensors(model: GPT2, optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
+def _optimizer_tensors(
+    model: GPT2, optimizers: list[torch.optim.Optimizer], settings: TrainSettings
+) -> dict[str, Tensor]:
     """Every tensor that an optimizer keeps, as KIND/PARAMETER with PyTorch's kinds, for example exp_avg/wte.weight."""
-    return {
-        f"{kind}/{name}": tensor
-        for name, parameter in model.named_parameters()
-        for optimizer in optimizers
-        if parameter in optimizer.state
-        for kind, tensor in optimizer.state[parameter].items()
-    }
+    owners = {p: optimizer for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
+    tensors = {}
+    for name, parameter in model.named_parameters():
+        kept = owners[parameter].state.get(parameter, {})
+        for kind in moment_shapes(name, tuple(parameter.shape), settings):
+            # Where no update was taken yet, what the first one begins with.
+            nothing = torch.zeros(()) if kind == "step" else torch.zeros_like(parameter)
+            tensors[f"{kind}/{name}"] = kept.get(kind, nothing)
+    return tensors
 
 
 def _flush(path: Path) -> str:
     """Force `path` to the disk; returns its sha256."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
-    return _sha256(path)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256(path)
 
 
 def _flush_folder(path: Path) -> None:

@@ -7,7 +7,7 @@ The published code differs from the paper in one point: it does not scale the in
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import torch
@@ -19,7 +19,18 @@ from webtext.model.loss import summed_cross_entropy
 from webtext.model.settings import SIZES, GPT2Config
 from webtext.schemas.vocabulary import END_OF_TEXT
 
-__all__ = ["GPT2", "SIZES", "GPT2Config", "KeyValues", "from_hf_state", "padded", "parameter_count", "to_hf_state"]
+__all__ = [
+    "GPT2",
+    "SIZES",
+    "GPT2Config",
+    "KeyValues",
+    "from_hf_state",
+    "padded",
+    "parameter_count",
+    "tensor_count",
+    "tensor_shapes",
+    "to_hf_state",
+]
 
 LAYER_NORM_EPS: Final = 1e-5
 INIT_STD: Final = 0.02
@@ -32,6 +43,26 @@ _HF_PREFIX: Final = "transformer."
 def padded(n_vocab: int) -> int:
     """Rows of the embedding: n_vocab rounded up to a multiple of 128, which suits matrix units (50,257 -> 50,304)."""
     return -(-n_vocab // 128) * 128
+
+
+def tensor_count(config: GPT2Config) -> int:
+    """Tensors of a model, without making any."""
+    return 4 + 12 * config.n_layer
+
+
+def tensor_shapes(config: GPT2Config) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Name and shape of each tensor of a model in its order, without making any."""
+    C = config.n_embd
+    yield "wte.weight", (padded(config.n_vocab), C)
+    yield "wpe.weight", (config.n_ctx, C)
+    matrices = {"attn.c_attn": (3 * C, C), "attn.c_proj": (C, C), "mlp.c_fc": (4 * C, C), "mlp.c_proj": (C, 4 * C)}
+    for layer in range(config.n_layer):
+        for part in ("ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj"):
+            shape = matrices.get(part, (C,))
+            yield f"h.{layer}.{part}.weight", shape
+            yield f"h.{layer}.{part}.bias", shape[:1]
+    yield "ln_f.weight", (C,)
+    yield "ln_f.bias", (C,)
 
 
 class KeyValues:

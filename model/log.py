@@ -3,6 +3,7 @@
 import atexit
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +13,11 @@ LOG: Final = "log.jsonl"
 
 Metrics = dict[str, float]  # one line of the log
 Viewer = Literal["tensorboard", "wandb"]
+
+
+def as_json(metrics: Metrics) -> dict[str, float | None]:
+    """The figures as JSON has them: null for those that are not finite."""
+    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
 
 
 class Log:
@@ -41,7 +47,7 @@ class Log:
     def write(self, metrics: Metrics) -> None:
         """Append one line; it outlives the process at once."""
         if self._file is not None:
-            self._file.write(json.dumps(metrics) + "\n")
+            self._file.write(json.dumps(as_json(metrics)) + "\n")
             self._file.flush()
 
     def flush_to_disk(self) -> None:

@@ -1,6 +1,7 @@
 """AdamW with two groups, Muon beside it if asked for, and the learning rate as a pure function of the step."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -23,13 +24,25 @@ def optimizers(model: nn.Module, settings: TrainSettings) -> list[torch.optim.Op
     if settings.optimizer == "adamw":
         return [adamw(model, settings)]
     named = dict(model.named_parameters())
-    hidden = {name for name, p in named.items() if p.dim() == 2 and name.startswith("h.")}
+    hidden = {name for name, p in named.items() if is_hidden(name, p.shape)}
     # Decay by AdamW's rate, so that the choice of the optimizer does not change it.
     decay = settings.weight_decay * settings.lr / settings.muon_lr if settings.muon_lr else 0.0
     return [
         Muon([named[name] for name in named if name in hidden], settings.muon_lr, decay),
         _adamw([named[name] for name in named if name not in hidden], settings),
     ]
+
+
+def is_hidden(name: str, shape: Sequence[int]) -> bool:
+    """Is this parameter a matrix of the blocks, which are Muon's where it is asked for?"""
+    return len(shape) == 2 and name.startswith("h.")
+
+
+def moment_shapes(name: str, shape: tuple[int, ...], settings: TrainSettings) -> dict[str, tuple[int, ...]]:
+    """What the optimizer keeps of a parameter, by PyTorch's names."""
+    if settings.optimizer == "muon" and is_hidden(name, shape):
+        return {"momentum": shape}
+    return {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
 
 
 def _adamw(parameters: list[nn.Parameter], settings: TrainSettings) -> torch.optim.AdamW:

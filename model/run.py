@@ -7,7 +7,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,20 +26,19 @@ from webtext.model.arithmetic import (
     choose_loss_chunk,
     prepare_arithmetic,
 )
-from webtext.model.checkpoint import Checkpoint, State
+from webtext.model.checkpoint import Checkpoint
 from webtext.model.data import Batches, Corpus
 from webtext.model.distributed import StepLoss, joined, spread
 from webtext.model.gpt2 import GPT2, GPT2Config
-from webtext.model.log import LOG, Log, Metrics
+from webtext.model.log import LOG, Log, Metrics, as_json
 from webtext.model.optim import learning_rate, optimizers
 from webtext.model.run_folder import alone, check_same
 from webtext.model.settings import TrainSettings
 from webtext.model.signals import Signals
 from webtext.model.spikes import SpikeGuard
+from webtext.model.state import State
 from webtext.model.step import Gradient, evaluate
 from webtext.model.timing import Clock, flops_per_token, matmul_ceiling
-
-GUARD = "losses/guard"  # name of the spike guard's state in a checkpoint
 
 _log = logging.getLogger(__name__)
 
@@ -96,11 +95,12 @@ class Run:
         self.optimizers = optimizers(self.model, settings)
         self.guard = SpikeGuard(settings.spike_sigma, self.device)
         if resumed is not None:
-            self.guard.losses.copy_(checkpoints.restore(resumed, self.model, self.optimizers)[GUARD])
+            self.guard.losses.copy_(checkpoints.restore(resumed, self.model, self.optimizers))
         self.log = held.enter_context(Log(folder / LOG if self.ranks.first else None, self.step))
         self._owed: Metrics | None = None  # the line of this step, where a signal came during its validation
         if resumed is not None and dataset.val_rows.size and self.ranks.agree(self.log.last) < self.step:
-            self._owed = dict(resumed.state.metrics)
+            before = resumed.state.metrics
+            self._owed = {name: math.nan if value is None else value for name, value in before.items()}
 
         self._pending: list[tuple[int, Tensor]] = []  # steps whose figures are still on the device
         self._timed = 0.0  # seconds of work on the steps before them
@@ -172,11 +172,9 @@ class Run:
         """Write a checkpoint of the last step."""
         with self.clock("checkpoint"):
             self.log.flush_to_disk()  # first, so that the log has every step of a checkpoint
-            whole = {"model": asdict(self.config), "train": asdict(self.settings)}
             sha256 = self.dataset.corpus.manifest.content_sha256()
-            state = State(self.step, whole, sha256, self.arithmetic, self.metrics)
-            extra = {GUARD: self.guard.losses}
-            checkpoints.save(self.folder, state, self.model, self.optimizers, self.settings.keep, extra, self.ranks)
+            state = State(self.step, self.config, self.settings, sha256, self.arithmetic, as_json(self.metrics))
+            checkpoints.save(self.folder, state, self.model, self.optimizers, self.guard.losses, self.ranks)
         self.saved = self.step
 
     def _collect(self) -> list[Metrics]:

@@ -15,13 +15,11 @@ def check_same(resumed: Checkpoint, config: GPT2Config, settings: TrainSettings,
     """Refuse to go on with another experiment: ValueError names what differs."""
     advice = "Use the same value, or another folder for a new run"
     then = resumed.state
-    for group, now in (("model", asdict(config)), ("train", asdict(settings))):
-        before = then.config.get(group, {})
-        for name in sorted(now.keys() | before.keys()):
-            if now.get(name) != before.get(name) and f"{group}.{name}" not in FREE_TO_CHANGE:
+    for group, now, before in (("model", config, then.model), ("train", settings, then.train)):
+        for name, value in asdict(now).items():
+            if value != (other := getattr(before, name)) and f"{group}.{name}" not in FREE_TO_CHANGE:
                 raise ValueError(
-                    f"{group}.{name} is {now.get(name)!r}, "
-                    f"the run in {resumed.path.parent} has {before.get(name)!r}. {advice}"
+                    f"{group}.{name} is {value!r}, the run in {resumed.path.parent} has {other!r}. {advice}"
                 )
     now_sha256 = corpus.manifest.content_sha256()
     if now_sha256 != then.corpus_sha256:

@@ -13,6 +13,8 @@ from torch import Tensor
 
 WINDOW: Final = 128  # steps that a loss is compared with
 LEAST: Final = 64  # steps before the first judgement
+GUARD: Final = "losses/guard"  # name of the guard's memory in a checkpoint
+GUARD_SHAPE: Final = (WINDOW,)
 
 
 class SpikeGuard:

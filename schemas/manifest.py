@@ -7,8 +7,10 @@ leave its folder.
 
 import hashlib
 import json
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final, Self
 
 from webtext.schemas.records import Reason, TokenShard
@@ -33,6 +35,21 @@ def canonical_json(value: object) -> bytes:
 def digest_of(value: object) -> str:
     """Hex sha256 of the canonical JSON of `value`."""
     return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+def read_local(path: Path, most: int = MAX_BYTES) -> bytes:
+    """The bytes of a small file of this machine.
+
+    Raises:
+        ManifestError: it is a pipe or a device, which may never end, or has more than `most` bytes.
+        OSError: it can't be read.
+    """
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise ManifestError(f"{path} is no regular file")
+    if about.st_size > most:
+        raise ManifestError(f"{path} has {about.st_size} bytes, at most {most} are read")
+    return path.read_bytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,12 +229,9 @@ class CorpusManifest:
             build=_mapping(d.get("build"), "build"),
         )
         # The digest is of the document as it stands, so an edit to a field that this version ignores is found too.
-        found, stated = digest_of(content), d.get("content_sha256")
-        if found != stated:
-            raise ManifestError(f"content part has sha256 {found}, the manifest says {stated}: it was edited")
+        check_digest("content part", content, d.get("content_sha256"))
         # Corpora of older versions have no digest of this part.
-        if digest_of(manifest.build) != d.get("build_sha256", digest_of(manifest.build)):
-            raise ManifestError("build part does not match its own sha256: it was edited")
+        check_digest("build part", manifest.build, d.get("build_sha256", digest_of(manifest.build)))
         return manifest
 
 
@@ -274,6 +288,16 @@ def read_object(data: bytes) -> dict[str, Any]:
         return _mapping(json.loads(data), "manifest")
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"not a manifest: {error}") from error
+
+
+def check_digest(what: str, content: object, stated: object) -> None:
+    """Compare `content`, as it was read, with the digest beside it. Raises ManifestError if they differ."""
+    try:
+        found = digest_of(content)
+    except (UnicodeEncodeError, RecursionError) as error:  # half a surrogate pair, or too deep
+        raise ManifestError(f"{what} can't be written again: {error}") from error
+    if found != stated:
+        raise ManifestError(f"{what} has sha256 {found}, {stated!r} stands beside it: it was edited or damaged")
 
 
 def _mapping(value: object, what: str) -> dict[str, Any]:

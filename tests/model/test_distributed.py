@@ -168,7 +168,7 @@ def test_fsdp_is_ddp_and_its_checkpoints_are_anybodys(counting_corpus, tmp_path,
     # A part that is missing is damage.
     (stopped.path / checkpoint.part_name(MODEL, 1, 2)).unlink()
     with pytest.raises(ValueError, match=r"of model\.safetensors there are .*00001-of-00002"):
-        checkpoint._checked_state(stopped.path)
+        checkpoint.opened(stopped.path)
 
 
 def test_ranks_that_do_not_divide_the_batch_are_refused(counting_corpus, tmp_path, monkeypatch):
