@@ -30,9 +30,10 @@ def choose_device(name: str, local: int = 0) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device("cuda", local) if name == "cuda" and torch.cuda.is_available() else torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {name!r} can't be used: {error}") from error
+        torch.zeros(1, device=device).item()  # which meta, a device without memory, can't
+    except (RuntimeError, AssertionError, ImportError) as error:
+        told = str(error).partition("\n")[0]
+        raise ValueError(f"device {name!r} can't be used, try cpu or cuda: {told}") from error
     return device
 
 

@@ -106,6 +106,8 @@ class TrainSettings:
             "checkpoint_every", "seed", "loss_chunk",
         ):  # fmt: skip
             _at_least(0, name, getattr(self, name))
+        if self.seed >= 2**63:
+            raise ValueError(f"seed is {self.seed}, allowed is 0 to below 2**63")
         if not 0 <= self.min_lr_ratio <= 1:
             raise ValueError(f"min_lr_ratio is {self.min_lr_ratio}, allowed is 0 to 1")
 

@@ -62,7 +62,8 @@ def test_pick_takes_the_likeliest_top_k_in_proportion():
     logits = torch.tensor([0.0, 1.0, 2.0, -50.0, 2.0])
     draw = torch.Generator().manual_seed(0)
     assert pick(logits, 0, 0, draw) == 2
-    assert pick(logits, 1e-45, 3, draw) in (2, 4)
+    for temperature in (1e-37, 1e-45, 1e-46, 1e-300, 5e-324):
+        assert pick(logits, temperature, 3, draw) in (2, 4)
     drawn = [pick(logits, 0.5, 3, draw) for _ in range(2000)]
     assert set(drawn) == {1, 2, 4}
     chances = torch.softmax(torch.tensor([1.0, 2.0, 2.0]) / 0.5, dim=0)
@@ -79,8 +80,27 @@ def test_pick_takes_the_likeliest_top_k_in_proportion():
         ({"temperature": -1.0}, r"temperature is -1\.0"),
         ({"temperature": float("nan")}, "temperature is nan"),
         ({"top_k": -1}, "top_k is -1"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": 2**63 - 1}, "seed is 9223372036854775807"),
+        ({"prompt": [5, 211]}, "the prompt has token 211, the model has 211"),
     ],
 )
 def test_refuses(model, options, message):
     with pytest.raises(ValueError, match=message):
         generate(model, **({"prompt": [1], "max_tokens": 1} | options))
+
+
+def test_weights_that_overflow_are_said():
+    model = GPT2(CONFIG).eval()
+    with torch.no_grad():
+        model.wte.weight.fill_(3e38)
+    with pytest.raises(ValueError, match="logits are not finite"):
+        generate(model, [1], max_tokens=1)
+
+
+def test_ids_beyond_the_vocabulary_are_not_drawn():
+    model = GPT2(GPT2Config(n_layer=1, n_head=1, n_embd=8, n_ctx=8, n_vocab=50_300)).eval()
+    with torch.no_grad():
+        model.ln_f.bias.fill_(1.0)
+        model.wte.weight[50_257:] = 9.0  # the likeliest by far
+    assert generate(model, [1], max_tokens=3, temperature=0)[0][0] < 50_257

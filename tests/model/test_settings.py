@@ -52,6 +52,7 @@ def test_help_imports_no_torch():
         ({"lr": float("nan")}, "lr is nan"),
         ({"min_lr_ratio": 1.5}, r"min_lr_ratio is 1\.5"),
         ({"eval_every": -1}, "eval_every is -1"),
+        ({"seed": 2**63}, "seed is 9223372036854775808"),
     ],
 )
 def test_impossible_settings_are_refused(options, message):

@@ -190,9 +190,10 @@ class TestRefuses:
         with pytest.raises(ValueError, match="n_vocab is 50256"):
             train(counting_corpus, tmp_path, replace(CONFIG, n_vocab=50_256), SETTINGS)
 
-    def test_an_unknown_device(self, counting_corpus, tmp_path):
-        with pytest.raises(ValueError, match="device 'gpu' can't be used"):
-            train(counting_corpus, tmp_path, CONFIG, replace(SETTINGS, device="gpu"))
+    @pytest.mark.parametrize("name", ["gpu", "", "meta", "vulkan", "hpu", "xpu", "cuda:99"])
+    def test_an_unknown_device(self, counting_corpus, tmp_path, name):
+        with pytest.raises(ValueError, match=f"device '{name}' can't be used, try cpu or cuda: [^\n]+$"):
+            train(counting_corpus, tmp_path, CONFIG, replace(SETTINGS, device=name))
 
     def test_a_loss_that_is_no_number(self, counting_corpus, tmp_path):
         with pytest.raises(ValueError, match=r"gradient norm .* last checkpoint at 0\. Lower lr"):
