@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
 from torch.nn.attention import sdpa_kernel
 
 from webtext.model import checkpoint as checkpoints
@@ -79,6 +80,7 @@ class Run:
         resumed = self._resumed()
         self.step = resumed.state.step if resumed else 0  # updates done
         self.saved = self.step  # of the last checkpoint
+        self.skipped = resumed.state.skipped if resumed else 0  # last steps in a row that were not finite
         self.metrics: Metrics = {}  # the last line of the log; empty before the first
 
         self.device = choose_device(settings.device, self.ranks.local)
@@ -95,7 +97,7 @@ class Run:
         self.optimizers = optimizers(self.model, settings)
         self.guard = SpikeGuard(settings.spike_sigma, self.device)
         if resumed is not None:
-            self.guard.losses.copy_(checkpoints.restore(resumed, self.model, self.optimizers))
+            self.guard.figures.copy_(checkpoints.restore(resumed, self.model, self.optimizers))
         self.log = held.enter_context(Log(folder / LOG if self.ranks.first else None, self.step))
         self._owed: Metrics | None = None  # the line of this step, where a signal came during its validation
         if resumed is not None and dataset.val_rows.size and self.ranks.agree(self.log.last) < self.step:
@@ -145,7 +147,7 @@ class Run:
 
         Raises:
             Stopped: a signal came during validation; the last line is not written.
-            ValueError: a loss is no longer a number.
+            ValueError: too many losses in a row are no numbers.
         """
         lines = self._collect()
         if not lines:
@@ -153,6 +155,15 @@ class Run:
         self.metrics = lines.pop()
         for line in lines:
             self._write(line)
+        if self.skipped >= self.settings.max_nonfinite:
+            self._write(self.metrics)
+            first = self.step - self.skipped + 1
+            raise ValueError(
+                f"{self.skipped} steps in a row, up to step {self.step}, have no finite loss or gradient: loss "
+                f"{self.metrics['loss']}, gradient norm {self.metrics['grad_norm']}. The last checkpoint is of step "
+                f"{self.saved}: go on from it with a lower --train.lr or --train.clip, or, if it is their documents, "
+                f"with --train.skip-steps {' '.join(map(str, range(first, self.step + 1)))}"
+            )
         if validates:
             self.metrics["val_loss"] = self._validate()
             self.metrics |= self.clock.seconds()
@@ -169,12 +180,25 @@ class Run:
             self._write(self.metrics)
 
     def save(self) -> None:
-        """Write a checkpoint of the last step."""
+        """Write a checkpoint of the last step.
+
+        Raises:
+            ValueError: a weight is no longer finite; older checkpoints stay.
+            OSError: it can't be written.
+        """
         with self.clock("checkpoint"):
+            local = (p.to_local() if isinstance(p, DTensor) else p for p in self.model.parameters())
+            if self.ranks.any(not torch.stack([p.isfinite().all() for p in local]).all().item()):
+                raise ValueError(
+                    f"a weight is no longer finite after step {self.step}. The last checkpoint is of step {self.saved}: "
+                    "go on from it with a lower --train.lr"
+                )
             self.log.flush_to_disk()  # first, so that the log has every step of a checkpoint
             sha256 = self.dataset.corpus.manifest.content_sha256()
-            state = State(self.step, self.config, self.settings, sha256, self.arithmetic, as_json(self.metrics))
-            checkpoints.save(self.folder, state, self.model, self.optimizers, self.guard.losses, self.ranks)
+            state = State(
+                self.step, self.config, self.settings, sha256, self.arithmetic, as_json(self.metrics), self.skipped
+            )
+            checkpoints.save(self.folder, state, self.model, self.optimizers, self.guard.figures, self.ranks)
         self.saved = self.step
 
     def _collect(self) -> list[Metrics]:
@@ -193,15 +217,15 @@ class Run:
             line = {"step": number, "tokens": number * settings.batch_tokens, "loss": loss}
             line |= {"lr": learning_rate(number - 1, settings), "grad_norm": norm}
             line |= {"tokens_per_second": round(speed, 1), "mfu": round(mfu, 4)}
-            if not math.isfinite(loss + norm):
-                raise ValueError(
-                    f"step {number}: loss {loss}, gradient norm {norm}, learning rate {line['lr']:.2e}, "
-                    f"last checkpoint at {self.saved}. Lower lr or clip and start a new run"
-                )
+            if math.isfinite(loss + norm):
+                self.skipped = 0
+            elif number not in settings.skip_steps:
+                self.skipped += 1
             if skipped:
                 line["skipped"] = 1
                 if self.ranks.first:
-                    _log.warning("step %d is skipped, loss %.4f: %s", number, loss, self._documents(number))
+                    found = self._documents(number)
+                    _log.warning("step %d is skipped, loss %.4f, gradient norm %.4g: %s", number, loss, norm, found)
             lines.append(line)
         self._pending.clear()
         return lines

@@ -68,7 +68,12 @@ class TrainSettings:
     clip: float = 1.0
     """Largest norm of the gradient; 0 for no limit."""
     spike_sigma: float = 6.0
-    """A step is skipped when its loss is this many standard deviations above the last 128; 0 to skip none."""
+    """A step is skipped when its loss or the norm of its gradient is this many standard deviations above the last 128;
+    0 to skip only what is not finite."""
+    max_nonfinite: int = 10
+    """Steps in a row without a finite loss and gradient that end the run; each is skipped."""
+    skip_steps: tuple[int, ...] = ()
+    """Steps to pass, counted from 1, such as those that ended a run."""
     mask_documents: bool = False
     """Attention stays within a document. GPT-2 was trained without."""
     eval_every: int = 250
@@ -99,8 +104,9 @@ class TrainSettings:
     """Steps between two moments when losses come from cuda to the log. The log has each step anyway."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_tokens", "micro_batch", "keep", "log_every"):
+        for name in ("steps", "batch_tokens", "micro_batch", "keep", "log_every", "max_nonfinite"):
             _at_least(1, name, getattr(self, name))
+        _at_least(1, "skip_steps", min(self.skip_steps, default=1))
         for name in (
             "lr", "muon_lr", "warmup", "weight_decay", "clip", "spike_sigma", "eval_every", "eval_windows",
             "checkpoint_every", "seed", "loss_chunk",
@@ -118,6 +124,6 @@ FREE_TO_CHANGE: Final = frozenset(
     f"train.{name}"
     for name in (
         "micro_batch", "checkpoint_every", "keep", "device", "compile", "attention", "loss_chunk", "recompute",
-        "parallel", "log_every",
+        "parallel", "log_every", "max_nonfinite", "skip_steps",
     )
 )  # fmt: skip

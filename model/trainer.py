@@ -54,7 +54,7 @@ def train(
     SIGTERM and SIGINT save a checkpoint and end the run; a second one ends it at once. `show` gets each log line.
 
     Raises:
-        ValueError: corpus, settings and run don't fit together, or the loss is no longer a number.
+        ValueError: corpus, settings and run don't fit together, or too many losses in a row are no numbers.
         OSError: a file can't be written; the last checkpoint stays.
     """
     clock = Clock()
@@ -82,7 +82,8 @@ def train(
                         loss = run.gradient(run.step, rows_BT)
                     norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), settings.clip or math.inf)
                     norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
-                    skip = run.guard.judge(run.step, loss)
+                    known = run.step + 1 in settings.skip_steps
+                    skip = run.guard.judge(run.step, loss, norm, known=known)
                     step_all(run.optimizers, run.step, settings, skip)
                 run.count(loss, norm, skip)
 
@@ -91,7 +92,7 @@ def train(
                 saves = last or (settings.checkpoint_every and run.step % settings.checkpoint_every == 0)
                 if validates or saves or run.step % report_every == 0:
                     run.report(validates=validates)
-                if saves:
+                if saves and (last or not run.skipped):  # weights that may be lost push out no good ones
                     run.save()
         except Stopped:
             pass  # gradients or a validation are given up; the weights are those of the last whole step

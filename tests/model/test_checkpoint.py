@@ -1,6 +1,5 @@
 """Checkpoints are whole or not there."""
 
-import json
 import logging
 import os
 import resource
@@ -9,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from forged_checkpoints import change_state, change_tensors
 
 from webtext.model import checkpoint
 from webtext.model.checkpoint import MODEL, OPTIMIZER, STATE, State
@@ -17,8 +16,6 @@ from webtext.model.gpt2 import GPT2, GPT2Config, tensor_count, tensor_shapes
 from webtext.model.optim import optimizers
 from webtext.model.settings import TrainSettings
 from webtext.model.spikes import GUARD, GUARD_SHAPE
-from webtext.model.tensor_files import sha256
-from webtext.schemas.manifest import digest_of
 
 CONFIG = GPT2Config(n_layer=1, n_head=1, n_embd=8, n_ctx=8, n_vocab=20)
 SETTINGS = TrainSettings(lr=0.01)
@@ -186,19 +183,6 @@ def test_a_flipped_bit_in_the_state_is_found(run, tmp_path):
         assert newest.state.step == 1 or newest.state == State.read(path), at
 
 
-def rewrite(folder, change, tensors=lambda name: None):
-    """Change the state and the tensors of a checkpoint, and all digests with them."""
-    for name in (MODEL, OPTIMIZER):
-        stored = load_file(folder / name)
-        if (changed := tensors(name)) is not None:
-            save_file({k: v for k, v in (stored | changed).items() if v is not None}, folder / name)
-    whole = json.loads((folder / STATE).read_text())
-    change(whole["state"])
-    whole["state"]["files"] = {name: sha256(folder / name) for name in whole["state"]["files"]}
-    whole["sha256"] = digest_of(whole["state"])
-    (folder / STATE).write_text(json.dumps(whole))
-
-
 NAN = torch.full((8,), float("nan"))
 FORGED = {
     "a moment of the wrong size": (OPTIMIZER, {"exp_avg/ln_f.bias": torch.zeros(2)}, "exp_avg/ln_f.bias has shape"),
@@ -220,7 +204,9 @@ FORGED = {
 @pytest.mark.parametrize("what", FORGED)
 def test_tensors_that_do_not_belong_here_are_refused_unread(run, tmp_path, what):
     name, tensors, message = FORGED[what]
-    rewrite(run.save(1), lambda state: None, lambda file: tensors if file == name else None)
+    folder = run.save(1)
+    change_tensors(folder / name, tensors)
+    change_state(folder)
     with pytest.raises(ValueError, match=message):
         checkpoint.latest(tmp_path)
 
@@ -230,13 +216,17 @@ def test_tensors_that_do_not_belong_here_are_refused_unread(run, tmp_path, what)
     [("exp_avg_sq/ln_f.bias", -torch.ones(8)), ("exp_avg/ln_f.bias", NAN), ("step/ln_f.bias", torch.tensor(2.0))],
 )
 def test_values_that_no_training_leaves_are_refused(run, tmp_path, tensor, value):
-    rewrite(run.save(1), lambda state: None, lambda file: {tensor: value} if file == OPTIMIZER else None)
+    folder = run.save(1)
+    change_tensors(folder / OPTIMIZER, {tensor: value})
+    change_state(folder)
     with pytest.raises(ValueError, match=f"{tensor} has the value .*, which no training leaves there"):
         checkpoint.restore(checkpoint.latest(tmp_path), run.model, run.optimizers)
 
 
 def test_a_model_with_a_weight_that_is_no_number_is_refused(run, tmp_path):
-    rewrite(run.save(1), lambda state: None, lambda file: {"ln_f.bias": NAN} if file == MODEL else None)
+    folder = run.save(1)
+    change_tensors(folder / MODEL, {"ln_f.bias": NAN})
+    change_state(folder)
     with pytest.raises(ValueError, match=r"ln_f.bias has the value nan"):
         checkpoint.newest_model(tmp_path, torch.device("cpu"))
 
@@ -261,7 +251,7 @@ def test_a_model_with_a_weight_that_is_no_number_is_refused(run, tmp_path):
     ],
 )
 def test_states_that_make_no_sense_are_refused(run, tmp_path, change, message):
-    rewrite(run.save(1), change)
+    change_state(run.save(1), change)
     with pytest.raises(ValueError, match=message):
         checkpoint.latest(tmp_path)
 
@@ -276,10 +266,6 @@ def test_a_pipe_in_place_of_a_file_is_not_waited_for(run, tmp_path, name):
 
 
 def test_files_elsewhere_are_not_read(run, tmp_path):
-    folder = run.save(1)
-    whole = json.loads((folder / STATE).read_text())
-    whole["state"]["files"]["../../secret"] = "ab"
-    whole["sha256"] = digest_of(whole["state"])
-    (folder / STATE).write_text(json.dumps(whole))
+    change_state(run.save(1), lambda state: state["files"].update({"../../secret": "ab"}))
     with pytest.raises(ValueError, match=r"lists '../../secret', which belongs to no checkpoint"):
         checkpoint.latest(tmp_path)

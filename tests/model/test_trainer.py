@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import math
 import os
 import random
 import resource
@@ -18,7 +19,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from forged_checkpoints import change_state, change_tensors
 from processes import started
+from safetensors.torch import load_file
 
 from webtext.jobs.sample import SampleConfig
 from webtext.jobs.sample import run as sample
@@ -129,6 +132,64 @@ def test_a_step_whose_loss_stands_out_is_skipped_and_its_documents_named(make_co
     assert f"--replay-step {bad[0] + 1} lists them" in caplog.text
 
 
+HUGE = 50_000  # a token whose logit is so low that the loss of predicting it has no finite gradient
+
+
+@pytest.fixture
+def fragile(make_corpus, tmp_path):
+    """A run of 4 steps, a corpus, and its steps from the fifth on that have to predict HUGE."""
+    counting = [[(start + i) % 50 for i in range(31)] for start in range(90)]
+    corpus = make_corpus([[*counting[:45], [HUGE] * 40, *counting[45:]]])
+    settings = replace(SETTINGS, steps=24, eval_every=0)
+
+    def stop(line):
+        if line["step"] == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    train(corpus, tmp_path, CONFIG, settings, stop)
+    folder = tmp_path / "checkpoint-00000004"
+    weights = load_file(folder / checkpoint.MODEL)
+    weights["ln_f.bias"][0], weights["wte.weight"][HUGE, 0] = 8.0, -1e37
+    change_tensors(folder / checkpoint.MODEL, weights)
+    change_state(folder)
+    batches = Batches(Windows(Corpus.open(corpus), "train", 16), 128, settings.seed)
+    bad = [step + 1 for step in range(4, 24) if (batches.batch(step)[:, 1:] == HUGE).any()]
+    assert 1 < len(bad) < 10
+    return corpus, settings, bad
+
+
+def test_steps_without_a_finite_gradient_are_skipped_and_the_run_goes_on(fragile, tmp_path, caplog):
+    corpus, settings, bad = fragile
+    outcome = train(corpus, tmp_path, CONFIG, settings)
+    assert outcome.step == 24
+    assert [line["step"] for line in log_of(tmp_path) if "skipped" in line] == bad
+    assert caplog.text.count("http://example.com/train/0/45") >= len(bad)
+    assert [line["step"] for line in log_of(tmp_path) if line["grad_norm"] is None] == bad
+    assert math.isfinite(log_of(tmp_path)[-2]["loss"])
+
+
+def test_too_many_in_a_row_end_the_run_unless_they_are_passed(fragile, tmp_path):
+    corpus, settings, bad = fragile
+    settings = replace(settings, max_nonfinite=1)
+    with pytest.raises(ValueError, match=rf"1 steps in a row, up to step {bad[0]}, .*--train\.skip-steps {bad[0]}$"):
+        train(corpus, tmp_path, CONFIG, settings)
+    assert train(corpus, tmp_path, CONFIG, replace(settings, skip_steps=tuple(bad))).step == 24
+    assert [line["step"] for line in log_of(tmp_path) if "skipped" in line] == bad
+
+
+def test_skipped_steps_in_a_row_are_counted_over_a_stop(fragile, tmp_path):
+    corpus, settings, bad = fragile
+
+    def stop(line):
+        if line["step"] == bad[0]:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    train(corpus, tmp_path, CONFIG, settings, stop)
+    assert checkpoint.latest(tmp_path).state.skipped == 1
+    assert checkpoint.latest(tmp_path).state.metrics["grad_norm"] is None
+    assert train(corpus, tmp_path, CONFIG, settings).step == 24
+
+
 def test_a_disk_that_fills_up_keeps_the_last_checkpoint(counting_corpus, tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
 
@@ -195,9 +256,21 @@ class TestRefuses:
         with pytest.raises(ValueError, match=f"device '{name}' can't be used, try cpu or cuda: [^\n]+$"):
             train(counting_corpus, tmp_path, CONFIG, replace(SETTINGS, device=name))
 
-    def test_a_loss_that_is_no_number(self, counting_corpus, tmp_path):
-        with pytest.raises(ValueError, match=r"gradient norm .* last checkpoint at 0\. Lower lr"):
-            train(counting_corpus, tmp_path, CONFIG, replace(SETTINGS, lr=1e30, warmup=0, clip=0.0))
+    def test_losses_that_are_no_numbers_for_good(self, counting_corpus, tmp_path):
+        settings = replace(SETTINGS, lr=1e30, warmup=0, clip=0.0, max_nonfinite=3, checkpoint_every=1)
+        with pytest.raises(ValueError, match=r"3 steps in a row, up to step 4, .* checkpoint is of step 1: .*lr"):
+            train(counting_corpus, tmp_path, CONFIG, settings)
+        log = log_of(tmp_path)
+        assert [line.get("skipped") for line in log] == [None, 1, 1, 1]
+        assert log[-1]["loss"] is None or log[-1]["grad_norm"] is None
+        assert "NaN" not in (tmp_path / LOG).read_text()
+        assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-00000001"]
+
+    def test_weights_that_are_no_numbers(self, counting_corpus, tmp_path):
+        settings = replace(SETTINGS, lr=1e39, warmup=0, checkpoint_every=1)
+        with pytest.raises(ValueError, match=r"a weight is no longer finite after step 1\. The last .* step 0"):
+            train(counting_corpus, tmp_path, CONFIG, settings)
+        assert not list(tmp_path.glob("checkpoint-*"))
 
 
 def test_a_run_can_be_sampled(finished, tmp_path, capsys):
