@@ -61,6 +61,11 @@ class Ranks:
         return self.gather(value)[0]
 
 
+def started_by_torchrun() -> bool:
+    """Is this process a rank, of one or many, that has an agent?"""
+    return "WORLD_SIZE" in os.environ
+
+
 @contextlib.contextmanager
 def joined(device: str) -> Iterator[Ranks]:
     """Join the processes that torchrun started, if it did; `device` is a type, such as cuda.

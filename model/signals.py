@@ -15,12 +15,21 @@ class Stopped(BaseException):
 
 
 class Signals:
-    """Remembers the first SIGTERM or SIGINT; the second does what it does without us."""
+    """Remembers the first SIGTERM or SIGINT; the second does what it does without us.
 
-    def __init__(self, *, alone: bool = True) -> None:
-        """`alone` is False where other processes take the same steps: then no work is given up in the middle."""
+    Not under torchrun: what stops a job (systemd, scancel, a terminal) reaches all its processes, and torchrun's agent
+    then sends it to each rank once more. There a second one says nothing new, and only SIGKILL ends a rank at once.
+    """
+
+    def __init__(self, *, alone: bool = True, relayed: bool = False) -> None:
+        """Two facts about this process.
+
+        Args:
+            alone: False where other processes take the same steps: then no work is given up in the middle.
+            relayed: signals may come twice, from an agent too.
+        """
         self.caught = 0
-        self._alone = alone
+        self._alone, self._relayed = alone, relayed
         self._give_up = False
         self._before: dict[int, Any] = {}
 
@@ -48,9 +57,14 @@ class Signals:
             signal.signal(number, handler)
 
     def _catch(self, number: int, _: FrameType | None) -> None:
+        if self.caught:
+            return
         self.caught = number
-        for known, handler in self._before.items():
-            signal.signal(known, handler)
-        _log.warning("%s: saving a checkpoint and leaving; again to leave at once", signal.Signals(number).name)
+        how = "SIGKILL"
+        if not self._relayed:
+            how = "again"
+            for known, handler in self._before.items():
+                signal.signal(known, handler)
+        _log.warning("%s: saving a checkpoint and leaving; %s to leave at once", signal.Signals(number).name, how)
         if self._give_up:
             raise Stopped

@@ -2,18 +2,21 @@
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from processes import finished
+from processes import children, finished, started, wait_for
 
 from webtext.model import checkpoint
 from webtext.model.checkpoint import MODEL
-from webtext.model.log import LOG
+from webtext.model.curve import LOG
 from webtext.model.settings import GPT2Config, TrainSettings
 from webtext.model.trainer import train
 
@@ -85,18 +88,21 @@ for pid in (server, *running):
     os.kill(pid, signal.SIGKILL)
 sys.exit(1 if failed else 0)
 """
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
 
 
-def start(
+def command(
     ranks: int, data: Path, run: Path, settings: TrainSettings, stop: int = 0, by: Sequence[str] = ("-c", FORK)
-) -> int:
+) -> list[str]:
     arguments = json.dumps([str(data), str(run), asdict(CONFIG), asdict(settings), stop])
     script = run.parent / "rank.py"
     script.write_text(RANK)
-    command = [sys.executable, *by, str(ranks), str(script), arguments]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = finished(command, env=environment, text=True, limit=280)
+    return [sys.executable, *by, str(ranks), str(script), arguments]
+
+
+def start(*args: Any, **options: Any) -> int:
+    done = finished(command(*args, **options), env=ENVIRONMENT, text=True, limit=280)
     print(done.stderr[-3000:])  # pytest shows it when the test fails
     return done.returncode
 
@@ -169,6 +175,24 @@ def test_fsdp_is_ddp_and_its_checkpoints_are_anybodys(counting_corpus, tmp_path,
     (stopped.path / checkpoint.part_name(MODEL, 1, 2)).unlink()
     with pytest.raises(ValueError, match=r"of model\.safetensors there are .*00001-of-00002"):
         checkpoint.opened(stopped.path)
+
+
+def test_a_signal_to_every_process_of_a_job_saves_a_checkpoint(counting_corpus, tmp_path):
+    """As systemd and scancel send it: to the ranks and to torchrun's agent, which sends it to the ranks again."""
+    run = tmp_path / "run"
+    settings = TrainSettings(micro_batch=12, **COMMON | {"steps": 5000, "checkpoint_every": 0, "eval_every": 0})
+    with started(command(2, counting_corpus, run, settings, by=TORCHRUN), env=ENVIRONMENT) as process:
+        wait_for(
+            lambda: process.poll() is not None or ((run / LOG).exists() and (run / LOG).read_text().count("\n") > 2)
+        )
+        os.killpg(process.pid, signal.SIGTERM)
+        for rank in children(process.pid):  # again, whenever the agent's own comes
+            with suppress(ProcessLookupError):
+                os.kill(rank, signal.SIGTERM)
+        assert process.wait() != 0
+    saved = checkpoint.latest(run)
+    assert saved is not None
+    assert saved.state.step == len(losses(run))
 
 
 def test_ranks_that_do_not_divide_the_batch_are_refused(counting_corpus, tmp_path, monkeypatch):
