@@ -1,5 +1,6 @@
 """The loss curve of a run, out of its log.jsonl. No torch: a curve can be drawn where no model could be trained."""
 
+import itertools
 import json
 import math
 from collections.abc import Iterator
@@ -30,17 +31,30 @@ def lines(run: Path) -> Iterator[dict[str, Any]]:
     """
     path = _log_of(run)
     try:
-        with path.open(encoding="utf-8") as stream:
-            number = 0
-            while line := stream.readline(LONGEST_LINE):
-                number += 1
+        for number, line in enumerate(whole_lines(path), 1):
+            yield parsed(line, path, number)
+    except FileNotFoundError as error:
+        raise ValueError(f"{path} is missing: give the folder that `webtext pretrain --out` wrote to") from error
+
+
+def whole_lines(path: Path) -> Iterator[str]:
+    """The lines of a log with their ends, but for a last one that a kill has cut.
+
+    Raises:
+        ValueError: a line is no text, or too long; or the log is a pipe, which may never end.
+        OSError: it can't be read.
+    """
+    if path.name == LOG and path.is_fifo():
+        raise ValueError(f"{path} is a pipe: this is no log of a run")
+    try:
+        with path.open(encoding="utf-8", newline="\n") as stream:
+            for number in itertools.count(1):
+                line = stream.readline(LONGEST_LINE)
                 if not line.endswith("\n"):
                     if len(line) >= LONGEST_LINE:
                         raise ValueError(f"{path}, line {number}: longer than {LONGEST_LINE:,} characters")
-                    break
-                yield _parse(line, path, number)
-    except FileNotFoundError as error:
-        raise ValueError(f"{path} is missing: give the folder that `webtext pretrain --out` wrote to") from error
+                    return
+                yield line
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8: this is no log of a run") from error
 
@@ -82,7 +96,8 @@ def thin(points: tuple[Point, ...], most: int) -> tuple[Point, ...]:
     return tuple((sum(x for x, _ in g) / len(g), sum(y for _, y in g) / len(g)) for g in groups)
 
 
-def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
+def parsed(line: str, path: Path, number: int) -> dict[str, Any]:
+    """One line of a log. Raises ValueError if it is none."""
     try:
         metrics = json.loads(line)
     except (ValueError, RecursionError) as error:

@@ -3,13 +3,19 @@
 import atexit
 import hashlib
 import json
+import logging
 import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
-LOG: Final = "log.jsonl"
+from webtext.model.curve import parsed, whole_lines
+from webtext.model.state import Change
+
+MENDING: Final = "mend the line, or move the log away and the run begins another"
+
+_log = logging.getLogger(__name__)
 
 Metrics = dict[str, float]  # one line of the log
 Viewer = Literal["tensorboard", "wandb"]
@@ -27,6 +33,10 @@ class Log:
         """Continue the log at `path` after `step`: later lines are of steps that no checkpoint holds.
 
         Without a path, for ranks but the first, nothing is written.
+
+        Raises:
+            ValueError: a line that is to be kept is damaged.
+            OSError: the log can't be read or written.
         """
         kept = []
         self.last = 0  # step of the last line
@@ -34,20 +44,26 @@ class Log:
         if path is None:
             return
         if path.exists():
-            for line in path.read_text().splitlines(keepends=True):
-                if not line.endswith("\n") or json.loads(line)["step"] > step:
-                    break  # cut by a kill, or not of this run's past
+            for number, line in enumerate(whole_lines(path), 1):
+                last = parsed(line, path, number).get("step")
+                if not isinstance(last, int) or last <= self.last:
+                    raise ValueError(f"{path}, line {number}: step is {last!r} after {self.last}: {MENDING}")
+                if last > step:
+                    break  # not of this run's past
                 kept.append(line)
-                self.last = json.loads(line)["step"]
+                self.last = last
+        if self.last < step - 1:  # the line of the step itself may still be owed
+            _log.warning("%s ends after step %d, the checkpoint is of step %d: lines are lost", path, self.last, step)
         temporary = path.with_suffix(".tmp")
-        temporary.write_text("".join(kept))
+        temporary.write_text("".join(kept), encoding="utf-8")
         temporary.rename(path)
         self._file = path.open("a")
 
-    def write(self, metrics: Metrics) -> None:
-        """Append one line; it outlives the process at once."""
+    def write(self, metrics: Metrics, changes: Sequence[Change] = ()) -> None:
+        """Append one line, with the settings that changed before it; it outlives the process at once."""
         if self._file is not None:
-            self._file.write(json.dumps(as_json(metrics)) + "\n")
+            changed = {"changed": {one.setting: [one.before, one.after] for one in changes}} if changes else {}
+            self._file.write(json.dumps(as_json(metrics) | changed) + "\n")
             self._file.flush()
 
     def flush_to_disk(self) -> None:

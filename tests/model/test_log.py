@@ -11,6 +11,7 @@ import torch
 from webtext.jobs.config import parse
 from webtext.jobs.pretrain import PretrainConfig
 from webtext.jobs.pretrain import run as pretrain
+from webtext.model.curve import read
 from webtext.model.data import Batches, Corpus, Windows
 from webtext.model.gpt2 import GPT2, parameter_count
 from webtext.model.log import Log, viewer
@@ -32,6 +33,43 @@ def test_a_log_goes_on_after_the_checkpoint(tmp_path, step, kept):
         log.write({"step": 77})
         log.flush_to_disk()
         assert steps(path) == [*kept, 77]
+
+
+@pytest.mark.parametrize(
+    ("damaged", "message"),
+    [
+        ('{"step": 2, "lo\n', "line 2: no JSON"),
+        ("[2]\n", "line 2: .* is no JSON object"),
+        ('{"loss": 2.5}\n', "line 2: step is None after 1: mend the line, or move the log away"),
+        ('{"step": "2"}\n', "line 2: step is '2' after 1"),
+        ('{"step": 1}\n', "line 2: step is 1 after 1"),
+        ("\0\0\0\n", "line 2: no JSON"),
+        ("\udcff\n", "is not UTF-8"),
+        ("[" * 100_000 + "\n", "line 2: no JSON"),
+    ],
+)
+def test_damaged_lines_are_named_and_the_log_stays(tmp_path, damaged, message):
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"step": 1}\n' + damaged + '{"step": 3}\n', errors="surrogateescape")
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=rf"log\.jsonl.*{message}"):
+        Log(path, 3)
+    assert path.read_bytes() == before
+
+
+def test_lines_that_are_lost_are_told(tmp_path, caplog):
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"step": 1}\n')
+    with Log(path, 3):
+        assert "log.jsonl ends after step 1, the checkpoint is of step 3: lines are lost" in caplog.text
+
+
+def test_a_pipe_is_no_log(tmp_path):
+    os.mkfifo(tmp_path / "log.jsonl")
+    with pytest.raises(ValueError, match="is a pipe"):
+        Log(tmp_path / "log.jsonl", 3)
+    with pytest.raises(ValueError, match="is a pipe"):
+        read(tmp_path)
 
 
 def test_viewers_that_are_not_installed_are_named(tmp_path):
@@ -87,6 +125,20 @@ def test_other_work_is_finished_first():
         assert signals.caught == signal.SIGINT
     with Signals(alone=False) as signals, signals.abandonable():
         os.kill(os.getpid(), signal.SIGTERM)
+    assert signals.caught == signal.SIGTERM
+
+
+def test_a_rank_of_torchrun_hears_the_same_signal_twice():
+    """From whoever stops the job, and from torchrun's agent: the second must not end what the first one asked for."""
+    with Signals(alone=False, relayed=True) as signals:
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+            os.kill(os.getpid(), number)
+        assert signals.caught == signal.SIGTERM
+    with Signals(relayed=True) as signals:
+        with pytest.raises(Stopped), signals.abandonable():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        os.kill(os.getpid(), signal.SIGTERM)  # while the checkpoint is written
     assert signals.caught == signal.SIGTERM
 
 
