@@ -24,7 +24,7 @@ import token_corpus
 import torch
 
 from webtext.model import checkpoint
-from webtext.model.log import LOG
+from webtext.model.curve import LOG
 from webtext.model.settings import GPT2Config, TrainSettings
 from webtext.model.trainer import train
 

@@ -28,12 +28,13 @@ from webtext.model.arithmetic import (
     prepare_arithmetic,
 )
 from webtext.model.checkpoint import Checkpoint
+from webtext.model.curve import LOG
 from webtext.model.data import Batches, Corpus
-from webtext.model.distributed import StepLoss, joined, spread
+from webtext.model.distributed import StepLoss, joined, spread, started_by_torchrun
 from webtext.model.gpt2 import GPT2, GPT2Config
-from webtext.model.log import LOG, Log, Metrics, as_json
+from webtext.model.log import Log, Metrics, as_json
 from webtext.model.optim import learning_rate, optimizers
-from webtext.model.run_folder import alone, check_same
+from webtext.model.run_folder import alone, changes
 from webtext.model.settings import TrainSettings
 from webtext.model.signals import Signals
 from webtext.model.spikes import SpikeGuard
@@ -75,9 +76,11 @@ class Run:
         self.clock, self._show, self._held = clock, show, held
         self.ranks = held.enter_context(joined(choose_device(settings.device).type))
         held.enter_context(alone(folder, first=self.ranks.first))
-        self.signals = held.enter_context(Signals(alone=self.ranks.world == 1))
+        self.signals = held.enter_context(Signals(alone=self.ranks.world == 1, relayed=started_by_torchrun()))
         self.rows = dataset.batches.rows_of_rank(self.ranks.world)
         resumed = self._resumed()
+        changed = changes(resumed, config, settings, dataset.corpus) if resumed else ()
+        self._changes = resumed.state.changes + changed if resumed else ()
         self.step = resumed.state.step if resumed else 0  # updates done
         self.saved = self.step  # of the last checkpoint
         self.skipped = resumed.state.skipped if resumed else 0  # last steps in a row that were not finite
@@ -109,13 +112,10 @@ class Run:
         self._ceiling = math.nan  # operations a second that MFU is of, for all ranks
 
     def _resumed(self) -> Checkpoint | None:
-        """The checkpoint to go on from, once it is known to be of this experiment."""
+        """The checkpoint to go on from."""
         if self.ranks.first:
             checkpoints.remove_unfinished(self.folder)
-        resumed = self.ranks.agree(checkpoints.latest(self.folder) if self.ranks.first else None)
-        if resumed is not None:
-            check_same(resumed, self.config, self.settings, self.dataset.corpus)
-        return resumed
+        return self.ranks.agree(checkpoints.latest(self.folder) if self.ranks.first else None)
 
     def warm_up(self) -> None:
         """Measure the machine, choose the attention kernels of this run, compile, and fit micro-batches into memory.
@@ -190,13 +190,19 @@ class Run:
             local = (p.to_local() if isinstance(p, DTensor) else p for p in self.model.parameters())
             if self.ranks.any(not torch.stack([p.isfinite().all() for p in local]).all().item()):
                 raise ValueError(
-                    f"a weight is no longer finite after step {self.step}. The last checkpoint is of step {self.saved}: "
-                    "go on from it with a lower --train.lr"
+                    f"a weight is no longer finite after step {self.step}. The last checkpoint is of "
+                    f"step {self.saved}: go on from it with a lower --train.lr"
                 )
             self.log.flush_to_disk()  # first, so that the log has every step of a checkpoint
-            sha256 = self.dataset.corpus.manifest.content_sha256()
             state = State(
-                self.step, self.config, self.settings, sha256, self.arithmetic, as_json(self.metrics), self.skipped
+                self.step,
+                self.config,
+                self.settings,
+                self.dataset.corpus.manifest.content_sha256(),
+                self.arithmetic,
+                as_json(self.metrics),
+                self.skipped,
+                self._changes,
             )
             checkpoints.save(self.folder, state, self.model, self.optimizers, self.guard.figures, self.ranks)
         self.saved = self.step
@@ -242,7 +248,7 @@ class Run:
 
     def _write(self, line: Metrics) -> None:
         if self.ranks.first:
-            self.log.write(line)
+            self.log.write(line, [change for change in self._changes if line["step"] == change.step + 1])
             self._show(line)
 
     def _documents(self, step: int) -> str:

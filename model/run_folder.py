@@ -8,25 +8,34 @@ from pathlib import Path
 
 from webtext.model.checkpoint import Checkpoint
 from webtext.model.data import Corpus
-from webtext.model.settings import FREE_TO_CHANGE, GPT2Config, TrainSettings
+from webtext.model.settings import FREE_TO_CHANGE, FREE_TO_GROW, GPT2Config, TrainSettings
+from webtext.model.state import Change
 
 
-def check_same(resumed: Checkpoint, config: GPT2Config, settings: TrainSettings, corpus: Corpus) -> None:
-    """Refuse to go on with another experiment: ValueError names what differs."""
+def changes(resumed: Checkpoint, config: GPT2Config, settings: TrainSettings, corpus: Corpus) -> tuple[Change, ...]:
+    """What a run goes on with, other than before. Refuses another experiment: ValueError names what differs."""
     advice = "Use the same value, or another folder for a new run"
     then = resumed.state
+    found = []
     for group, now, before in (("model", config, then.model), ("train", settings, then.train)):
         for name, value in asdict(now).items():
-            if value != (other := getattr(before, name)) and f"{group}.{name}" not in FREE_TO_CHANGE:
+            setting, other = f"{group}.{name}", getattr(before, name)
+            if value == other:
+                continue
+            grows = setting == FREE_TO_GROW and value > other
+            if setting not in FREE_TO_CHANGE and not grows:
+                less = "may only grow: it " if setting == FREE_TO_GROW else ""
                 raise ValueError(
-                    f"{group}.{name} is {value!r}, the run in {resumed.path.parent} has {other!r}. {advice}"
+                    f"{setting} {less}is {value!r}, the run in {resumed.path.parent} has {other!r}. {advice}"
                 )
+            found.append(Change(then.step, setting, other, value))
     now_sha256 = corpus.manifest.content_sha256()
     if now_sha256 != then.corpus_sha256:
         raise ValueError(
             f"{corpus.folder} has content_sha256 {now_sha256}, the run in {resumed.path.parent} was trained on "
             f"{then.corpus_sha256}. {advice}"
         )
+    return tuple(found)
 
 
 @contextlib.contextmanager

@@ -118,12 +118,14 @@ class TrainSettings:
             raise ValueError(f"min_lr_ratio is {self.min_lr_ratio}, allowed is 0 to 1")
 
 
-# A run may go on with other values of these: where, how often and by which kernels, not what. Every other field decides
-# the losses beyond rounding.
+# A run may go on with other values of these: where, how often and by which kernels, what is judged and how fast to
+# learn. Each change is recorded. Every other field makes another experiment.
 FREE_TO_CHANGE: Final = frozenset(
     f"train.{name}"
     for name in (
         "micro_batch", "checkpoint_every", "keep", "device", "compile", "attention", "loss_chunk", "recompute",
-        "parallel", "log_every", "max_nonfinite", "skip_steps",
+        "parallel", "log_every", "eval_every", "eval_windows", "clip", "spike_sigma", "max_nonfinite", "skip_steps",
+        "lr", "muon_lr", "min_lr_ratio", "warmup",
     )
 )  # fmt: skip
+FREE_TO_GROW: Final = "train.steps"  # which stretches the cosine too

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from torch.distributed.tensor import DTensor
 
 from webtext.model.arithmetic import choose_device
+from webtext.model.curve import LOG
 from webtext.model.data import Batches, Corpus, Windows
 from webtext.model.gpt2 import GPT2Config
 from webtext.model.loader import Loader
-from webtext.model.log import LOG, Metrics
+from webtext.model.log import Metrics
 from webtext.model.optim import step_all
 from webtext.model.run import Dataset, Run
 from webtext.model.settings import TrainSettings

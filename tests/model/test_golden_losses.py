@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from webtext.model.log import LOG
+from webtext.model.curve import LOG
 from webtext.model.settings import GPT2Config, TrainSettings
 from webtext.model.trainer import train
 

@@ -220,8 +220,11 @@ class TestRefuses:
     @pytest.mark.parametrize(
         ("config", "settings", "message"),
         [
-            (CONFIG, replace(SETTINGS, lr=0.5), r"train\.lr is 0\.5, the run in .* has 0\.01"),
-            (CONFIG, replace(SETTINGS, steps=13), r"train\.steps is 13"),
+            (CONFIG, replace(SETTINGS, weight_decay=0.5), r"train\.weight_decay is 0\.5, the run in .* has 0\.1"),
+            (CONFIG, replace(SETTINGS, steps=11), r"train\.steps may only grow: it is 11, the run in .* has 12"),
+            (CONFIG, replace(SETTINGS, optimizer="muon"), r"train\.optimizer is 'muon'"),
+            (CONFIG, replace(SETTINGS, batch_tokens=256), r"train\.batch_tokens is 256"),
+            (CONFIG, replace(SETTINGS, seed=1), r"train\.seed is 1"),
             (replace(CONFIG, n_layer=2), SETTINGS, r"model\.n_layer is 2"),
         ],
     )
@@ -286,9 +289,34 @@ def test_a_run_can_be_sampled(finished, tmp_path, capsys):
             sample(replace(config, model=folder))
 
 
-def test_where_and_how_often_may_change(counting_corpus, tmp_path):
+def test_what_may_change_changes_and_is_recorded(counting_corpus, tmp_path):
     train(counting_corpus, tmp_path, CONFIG, SETTINGS)
-    train(counting_corpus, tmp_path, CONFIG, replace(SETTINGS, checkpoint_every=1, keep=1, micro_batch=1))
+    before = log_of(tmp_path)
+    other = {
+        "steps": 16, "lr": 5e-3, "min_lr_ratio": 0.5, "clip": 1e-9, "spike_sigma": 3.0, "eval_every": 2,
+        "eval_windows": 2, "keep": 1, "checkpoint_every": 3, "micro_batch": 8, "max_nonfinite": 5, "skip_steps": (14,),
+    }  # fmt: skip
+    settings = replace(SETTINGS, **other)
+
+    def stop(line):
+        if line["step"] == 14:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    train(counting_corpus, tmp_path, CONFIG, settings, stop)
+    state = checkpoint.latest(tmp_path).state
+    assert state.train == settings
+    assert {(c.step, c.setting) for c in state.changes} == {(12, f"train.{name}") for name in other}
+    assert (12, "train.lr", 1e-2, 5e-3) in [(c.step, c.setting, c.before, c.after) for c in state.changes]
+    train(counting_corpus, tmp_path, CONFIG, replace(settings, keep=2))
+    log = log_of(tmp_path)
+    assert log[:12] == before
+    expected = {f"train.{name}": [getattr(SETTINGS, name), value] for name, value in other.items()}
+    assert log[12]["changed"] == expected | {"train.skip_steps": [[], [14]]}
+    assert log[14]["changed"] == {"train.keep": [1, 2]}
+    assert [line["step"] for line in log if "changed" in line] == [13, 15]
+    assert [line["step"] for line in log[12:] if "val_loss" in line] == [14, 16]
+    assert [line["step"] for line in log if "skipped" in line] == [14]
+    assert log[15]["lr"] == pytest.approx(5e-3 * 0.5)  # the end of the new cosine
 
 
 class Command:
