@@ -73,7 +73,9 @@ def _replay(config: PretrainConfig) -> int:
 
     if not 1 <= config.replay_step <= config.train.steps:
         raise ValueError(f"replay_step is {config.replay_step}, allowed is 1 to train.steps {config.train.steps}")
-    windows = Windows(Corpus.open(config.data), "train", config.model.n_ctx)
+    corpus = Corpus.open(config.data)
+    corpus.verify()
+    windows = Windows(corpus, "train", config.model.n_ctx)
     batches = Batches(windows, config.train.batch_tokens, config.train.seed)
     step = config.replay_step - 1
     print(f"# step {config.replay_step}: {batches.rows} windows, sha256 of their tokens {batches.digest(step)}")

@@ -28,7 +28,8 @@ from webtext.model.optim import moment_shapes
 from webtext.model.settings import TrainSettings
 from webtext.model.spikes import GUARD, GUARD_SHAPE
 from webtext.model.state import State
-from webtext.model.tensor_files import MODEL, OPTIMIZER, TensorFiles, check_digest, is_part, part_name, sha256
+from webtext.model.tensor_files import MODEL, OPTIMIZER, TensorFiles, check_digest, is_part, part_name
+from webtext.schemas.manifest import file_sha256
 
 T = TypeVar("T")
 
@@ -274,7 +275,7 @@ def _flush(path: Path) -> str:
     """Force `path` to the disk; returns its sha256."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
-    return sha256(path)
+    return file_sha256(path)
 
 
 def _flush_folder(path: Path) -> None:

@@ -10,18 +10,17 @@ nothing else. A batch does not depend on how many processes share it: rank r of 
 """
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from webtext.model.shard import open_shard
 from webtext.schemas import vocabulary
-from webtext.schemas.manifest import CORPUS_MANIFEST, CorpusManifest, ManifestError
-from webtext.schemas.records import TokenShard
-from webtext.schemas.tables import TOKENS
+from webtext.schemas.manifest import CORPUS_MANIFEST, CorpusManifest, ManifestError, file_sha256, read_local
 
 _ROUNDS: Final = (
     8  # of the Feistel network; 4 are enough in theory, with ideal round functions (Luby and Rackoff, 1988)
@@ -29,16 +28,6 @@ _ROUNDS: Final = (
 
 
 _BLOCK: Final = 512  # rows whose windows are worked out at once: a few rows cost as much as all of these
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """One shard, mapped into memory."""
-
-    name: str
-    tokens: NDArray[np.uint16]
-    ends: NDArray[np.int32]  # of each document, in tokens: one past its end-of-text
-    table: pa.RecordBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +43,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """A corpus whose shards are there, with the sizes in its manifest. `webtext verify` also checks every byte."""
+    """A corpus whose shards are there, with the sizes in its manifest. `verify` checks every byte of them."""
 
     folder: Path
     manifest: CorpusManifest
@@ -68,7 +57,7 @@ class Corpus:
         """
         path = folder / CORPUS_MANIFEST
         try:
-            manifest = CorpusManifest.from_json(path.read_bytes())
+            manifest = CorpusManifest.from_json(read_local(path))
         except FileNotFoundError as error:
             raise ValueError(f"{path} is missing: give the folder that `webtext build` wrote as OUT/corpus") from error
         except ManifestError as error:
@@ -83,6 +72,17 @@ class Corpus:
                 )
         return cls(folder, manifest)
 
+    def verify(self) -> None:
+        """Compare the shards with their digests, a few at once. Raises ValueError for a damaged one."""
+        paths = [self.folder / shard.name for shard in self.manifest.shards]
+        with ThreadPoolExecutor(4) as pool:
+            for shard, path, found in zip(self.manifest.shards, paths, pool.map(file_sha256, paths), strict=True):
+                if found != shard.sha256:
+                    raise ValueError(
+                        f"{path} has sha256 {found}, the manifest says {shard.sha256}: it is damaged, copy or build "
+                        "the corpus again"
+                    )
+
 
 class Windows:
     """The windows of one split, numbered from 0 through its shards in order of their names."""
@@ -96,7 +96,7 @@ class Windows:
         listed = sorted((s for s in corpus.manifest.shards if s.split == split), key=lambda s: s.name)
         self.split = split
         self.length = length
-        self.shards = [_open_shard(corpus.folder, shard) for shard in listed]
+        self.shards = [open_shard(corpus.folder, shard) for shard in listed]
         sizes = np.array([shard.tokens.size for shard in self.shards], np.int64)
         counts = np.maximum(sizes - 1, 0) // length
         self.tokens = int(sizes.sum())
@@ -246,34 +246,3 @@ def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
-
-
-def _open_shard(folder: Path, listed: TokenShard) -> Shard:
-    """Map one shard and check its form. Reads one token of each document, and nothing else of the stream."""
-    path = folder / listed.name
-    try:
-        with pa.ipc.open_file(pa.memory_map(str(path))) as reader:
-            if not reader.schema.equals(TOKENS, check_metadata=True):
-                raise ValueError(f"its schema is {reader.schema.to_string()}, expected {TOKENS.to_string()}")
-            if reader.num_record_batches != 1:
-                raise ValueError(f"it has {reader.num_record_batches} record batches, expected 1")
-            table = reader.get_batch(0)
-        lists = cast("pa.ListArray[Any]", table["tokens"])
-        lists.validate(full=True)  # offsets rise and stay inside the stream
-        tokens = lists.values.to_numpy(zero_copy_only=True)
-        offsets = lists.offsets.to_numpy(zero_copy_only=True)
-        if (table.num_rows, tokens.size) != (listed.documents, listed.tokens):
-            raise ValueError(
-                f"it has {table.num_rows} documents and {tokens.size} tokens, "
-                f"the manifest says {listed.documents} and {listed.tokens}"
-            )
-        if offsets[0] != 0 or offsets[-1] != tokens.size:
-            raise ValueError(f"its documents cover tokens {offsets[0]}..{offsets[-1]} of {tokens.size}")
-        ends = offsets[1:]
-        # An empty document would make its neighbour's end-of-text look like its own.
-        closed = (np.diff(offsets) > 0) & (tokens[ends - 1] == vocabulary.END_OF_TEXT)
-        if not closed.all():
-            raise ValueError(f"document {int(np.argmin(closed))} does not end with token {vocabulary.END_OF_TEXT}")
-    except (pa.ArrowException, ValueError) as error:
-        raise ValueError(f"{path} is no token shard: {error}. Run `webtext verify`, then build it again") from error
-    return Shard(listed.name, tokens, ends, table)

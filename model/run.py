@@ -78,6 +78,7 @@ class Run:
         held.enter_context(alone(folder, first=self.ranks.first))
         self.signals = held.enter_context(Signals(alone=self.ranks.world == 1, relayed=started_by_torchrun()))
         self.rows = dataset.batches.rows_of_rank(self.ranks.world)
+        self._check_corpus()
         resumed = self._resumed()
         changed = changes(resumed, config, settings, dataset.corpus) if resumed else ()
         self._changes = resumed.state.changes + changed if resumed else ()
@@ -110,6 +111,17 @@ class Run:
         self._pending: list[tuple[int, Tensor]] = []  # steps whose figures are still on the device
         self._timed = 0.0  # seconds of work on the steps before them
         self._ceiling = math.nan  # operations a second that MFU is of, for all ranks
+
+    def _check_corpus(self) -> None:
+        """Read all of the corpus, once on each machine, before anything is learnt from it. Raises ValueError."""
+        wrong = ""
+        if self.ranks.local == 0:
+            try:
+                self.dataset.corpus.verify()
+            except (OSError, ValueError) as error:
+                wrong = str(error)
+        if found := next(filter(None, self.ranks.gather(wrong)), ""):
+            raise ValueError(found)
 
     def _resumed(self) -> Checkpoint | None:
         """The checkpoint to go on from."""

@@ -4,7 +4,6 @@ A run under FSDP writes a file for each rank; together they are read as one. The
 safetensors: a header of at most 100 MB, whose tensors lie in the file one after the other and fill it.
 """
 
-import hashlib
 import re
 import stat
 from collections.abc import Iterable
@@ -14,6 +13,8 @@ from typing import Any, Final
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+
+from webtext.schemas.manifest import file_sha256
 
 Shape = tuple[int, ...]
 
@@ -34,14 +35,8 @@ def is_part(file: str, name: str) -> bool:
 
 def check_digest(path: Path, digest: str) -> None:
     """Compare a file with its sha256. Raises ValueError if they differ."""
-    if (found := sha256(path)) != digest:
+    if (found := file_sha256(path)) != digest:
         raise ValueError(f"{path.name} has sha256 {found}, the checkpoint says {digest}: it was edited or damaged")
-
-
-def sha256(path: Path) -> str:
-    """Hex sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class TensorFiles:

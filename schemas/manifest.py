@@ -8,6 +8,7 @@ leave its folder.
 import hashlib
 import json
 import stat
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -35,6 +36,12 @@ def canonical_json(value: object) -> bytes:
 def digest_of(value: object) -> str:
     """Hex sha256 of the canonical JSON of `value`."""
     return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """Hex sha256 of a file of this machine."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_local(path: Path, most: int = MAX_BYTES) -> bytes:
@@ -229,6 +236,9 @@ class CorpusManifest:
             build=_mapping(d.get("build"), "build"),
         )
         # The digest is of the document as it stands, so an edit to a field that this version ignores is found too.
+        names = [shard.name for shard in manifest.shards] + [text.name for text in manifest.texts]
+        if len(set(names)) < len(names):
+            raise ManifestError(f"{Counter(names).most_common(1)[0][0]} is listed twice")
         check_digest("content part", content, d.get("content_sha256"))
         # Corpora of older versions have no digest of this part.
         check_digest("build part", manifest.build, d.get("build_sha256", digest_of(manifest.build)))
@@ -334,6 +344,7 @@ def _numbers(value: object, what: str) -> dict[str, int]:
 def _file_name(d: Mapping[str, Any]) -> str:
     name = _text(d, "name")
     parts = name.split("/")
-    if not name or name.startswith("/") or "\\" in name or "\0" in name or ".." in parts or ":" in name:
-        raise ManifestError(f"file name {name!r} leaves the folder of its manifest")
+    # One file has one name: neither ./x nor a//b is x or a/b by another one.
+    if {"", ".", ".."} & set(parts) or "\\" in name or "\0" in name or ":" in name:
+        raise ManifestError(f"file name {name!r} leaves the folder of its manifest, or is no plain one")
     return name

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from webtext.model.data import Batches, Corpus, Windows, permute
-from webtext.schemas.manifest import CORPUS_MANIFEST
+from webtext.schemas.manifest import CORPUS_MANIFEST, CorpusManifest, file_sha256
 from webtext.schemas.vocabulary import END_OF_TEXT
 
 documents = st.lists(st.lists(st.integers(0, 50_255), max_size=30), min_size=1, max_size=12)
@@ -157,6 +159,15 @@ def test_windows_outside_the_split_are_refused(counting_corpus):
             windows.read(np.array([window]))
 
 
+def sign(folder):
+    """Make the manifest agree with the files."""
+    manifest = CorpusManifest.from_json((folder / CORPUS_MANIFEST).read_bytes())
+    shards = [
+        replace(s, bytes=(folder / s.name).stat().st_size, sha256=file_sha256(folder / s.name)) for s in manifest.shards
+    ]
+    (folder / CORPUS_MANIFEST).write_bytes(replace(manifest, shards=tuple(shards)).to_json())
+
+
 class TestRefuses:
     """A corpus that is not what its manifest says."""
 
@@ -200,6 +211,64 @@ class TestRefuses:
         windows = Windows(Corpus.open(make_corpus([[[1, 2, 3, 60_000, 5]]])), "train", 2)
         with pytest.raises(ValueError, match=r"train-00000\.arrow has token 60000"):
             windows.read(np.arange(len(windows)))
+
+    @pytest.mark.parametrize("compression", ["lz4", "zstd"])
+    def test_compressed_buffers(self, make_corpus, compression):
+        """They are right, and may unpack to any size."""
+        folder = make_corpus([[[1] * 5000]])
+        path = folder / "train-00000.arrow"
+        with pa.ipc.open_file(path.read_bytes()) as reader:
+            batch = reader.get_batch(0)
+        options = pa.ipc.IpcWriteOptions(compression=compression)
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema, options=options) as writer:
+            writer.write_batch(batch)
+        sign(folder)
+        before = pa.total_allocated_bytes()
+        with pytest.raises(ValueError, match=r"train-00000\.arrow is no token shard: its buffers are compressed"):
+            Windows(Corpus.open(folder), "train", 2)
+        assert pa.total_allocated_bytes() == before
+
+    @pytest.mark.parametrize("batches", [0, 2])
+    def test_more_or_fewer_batches(self, make_corpus, batches):
+        folder = make_corpus([[[1, 2, 3]]])
+        path = folder / "train-00000.arrow"
+        with pa.ipc.open_file(path.read_bytes()) as reader:
+            batch = reader.get_batch(0)
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
+            for _ in range(batches):
+                writer.write_batch(batch)
+        sign(folder)
+        with pytest.raises(ValueError, match=f"it has {batches} record batches, expected 1"):
+            Windows(Corpus.open(folder), "train", 2)
+
+    def test_a_shard_that_is_listed_twice(self, make_corpus):
+        folder = make_corpus([[[1, 2, 3]]])
+        manifest = CorpusManifest.from_json((folder / CORPUS_MANIFEST).read_bytes())
+        (folder / CORPUS_MANIFEST).write_bytes(replace(manifest, shards=manifest.shards * 2).to_json())
+        with pytest.raises(ValueError, match=r"manifest\.json: train-00000\.arrow is listed twice"):
+            Corpus.open(folder)
+
+    def test_a_flipped_bit(self, make_corpus):
+        folder = make_corpus([[[1, 2, 3]]])
+        path = folder / "train-00000.arrow"
+        data = bytearray(path.read_bytes())
+        data[data.rindex(np.array([1, 2, 3, END_OF_TEXT], np.uint16).tobytes())] ^= 4
+        path.write_bytes(data)
+        corpus = Corpus.open(folder)
+        assert Windows(corpus, "train", 2).read(np.arange(1)).tolist() == [[5, 2, 3]]  # as good as any other token
+        with pytest.raises(ValueError, match=r"train-00000\.arrow has sha256 .*: it is damaged"):
+            corpus.verify()
+
+    def test_a_pipe_in_place_of_the_manifest(self, tmp_path):
+        os.mkfifo(tmp_path / CORPUS_MANIFEST)
+        with pytest.raises(ValueError, match=r"manifest\.json is no regular file"):
+            Corpus.open(tmp_path)
+
+    def test_a_manifest_larger_than_any(self, tmp_path):
+        with (tmp_path / CORPUS_MANIFEST).open("wb") as file:
+            file.truncate(2**40)  # a hole
+        with pytest.raises(ValueError, match="has 1099511627776 bytes, at most 268435456 are read"):
+            Corpus.open(tmp_path)
 
     def test_bytes_that_are_no_arrow_file(self, make_corpus):
         folder = make_corpus([[[1, 2, 3]]])

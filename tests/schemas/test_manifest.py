@@ -92,6 +92,10 @@ def edited(change, sign=True):
         (lambda c: c["shards"][0].update(name="gs://bucket/x"), "leaves the folder"),
         (lambda c: c["texts"][0].update(name="a\\b"), "leaves the folder"),
         (lambda c: c["texts"][0].update(name=""), "leaves the folder"),
+        (lambda c: c["texts"][0].update(name="./a"), "is no plain one"),
+        (lambda c: c["texts"][0].update(name="a//b"), "is no plain one"),
+        (lambda c: c["texts"][0].update(name="train-00000.arrow"), "train-00000.arrow is listed twice"),
+        (lambda c: c["shards"].append(dict(c["shards"][0])), "train-00000.arrow is listed twice"),
         (lambda c: c["shards"][0].update(split="test"), "split is 'test'"),
         (lambda c: c["shards"][0].update(tokens=-1), "tokens is -1"),
         (lambda c: c["shards"][0].update(tokens=True), "tokens is True"),
@@ -118,6 +122,15 @@ def test_an_edit_breaks_the_digest():
 def test_what_is_no_manifest_is_a_manifest_error(data):
     with pytest.raises(ManifestError):
         CorpusManifest.from_json(data)
+
+
+def test_what_cannot_be_written_again_is_a_manifest_error():
+    for text in ("\\ud800", "x" + "\\udc00"):
+        data = json.dumps(
+            {"format": "webtext-corpus/1", "content": json.loads(corpus().to_json())["content"], "build": {}}
+        )
+        with pytest.raises(ManifestError, match="can't be written again"):
+            CorpusManifest.from_json(data.replace("train-00000.arrow", text).encode())
 
 
 def test_canonical_json_ignores_the_order_of_keys():

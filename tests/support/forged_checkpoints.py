@@ -5,8 +5,7 @@ import json
 from safetensors.torch import load_file, save_file
 
 from webtext.model.checkpoint import STATE
-from webtext.model.tensor_files import sha256
-from webtext.schemas.manifest import digest_of
+from webtext.schemas.manifest import digest_of, file_sha256
 
 
 def change_tensors(path, tensors):
@@ -19,6 +18,8 @@ def change_state(folder, change=lambda state: None):
     whole = json.loads((folder / STATE).read_text())
     change(whole["state"])
     if isinstance(files := whole["state"].get("files"), dict):
-        whole["state"]["files"] = {n: sha256(folder / n) if (folder / n).is_file() else d for n, d in files.items()}
+        whole["state"]["files"] = {
+            n: file_sha256(folder / n) if (folder / n).is_file() else d for n, d in files.items()
+        }
     whole["sha256"] = digest_of(whole["state"])
     (folder / STATE).write_text(json.dumps(whole))
