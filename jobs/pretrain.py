@@ -63,8 +63,9 @@ def _tell(config: PretrainConfig, step: int, signal: int, metrics: dict[str, flo
     kinds = {name.removeprefix("seconds_"): value for name, value in seconds.items() if name != "seconds"}
     shares = ", ".join(f"{kind} {value / whole:.1%}" for kind, value in kinds.items() if value)
     print(f"{whole:.1f} s: {shares}")
-    if "mfu" in metrics:
-        print(f"{metrics['tokens_per_second']:,.0f} tokens/s, {metrics['mfu']:.1%} of the measured matmul ceiling")
+    if metrics:
+        share = f", {metrics['mfu']:.1%} of the measured matmul ceiling" if "mfu" in metrics else ""
+        print(f"{metrics['tokens_per_second']:,.0f} tokens/s{share}")
 
 
 def _replay(config: PretrainConfig) -> int:

@@ -15,7 +15,7 @@ import torch.nn.functional as F  # noqa: N812 - the name that everybody knows
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from webtext.model.loss import summed_cross_entropy
+from webtext.model.loss import TiedGradient, embedded, summed_cross_entropy
 from webtext.model.settings import SIZES, GPT2Config
 from webtext.schemas.vocabulary import END_OF_TEXT
 
@@ -183,6 +183,7 @@ class GPT2(nn.Module):
         *,
         mask_documents: bool = False,
         recompute: bool = False,
+        tied: TiedGradient | None = None,
     ) -> Tensor:
         """The last layer's output (B, T, C), ready for `logits`.
 
@@ -191,6 +192,7 @@ class GPT2(nn.Module):
             past: one KeyValues per layer, extended in place; the ids follow the tokens in it.
             mask_documents: attend within a document only. Not with a past.
             recompute: keep each block's input only, and compute the rest again in the backward pass.
+            tied: where the embedding's gradient meets that of the output head.
 
         Raises:
             ValueError: past and ids together are longer than n_ctx.
@@ -200,7 +202,8 @@ class GPT2(nn.Module):
         if end > self.config.n_ctx:
             raise ValueError(f"context of {end} tokens, the model takes {self.config.n_ctx}: crop it to the last ones")
         positions_T = torch.arange(start, end, device=ids_BT.device)
-        x_BTC: Tensor = F.dropout(self.wte(ids_BT) + self.wpe(positions_T), self.config.dropout, self.training)
+        tokens_BTC = self.wte(ids_BT) if tied is None else embedded(self.wte.weight, ids_BT, tied)
+        x_BTC: Tensor = F.dropout(tokens_BTC + self.wpe(positions_T), self.config.dropout, self.training)
         mask_B1TT = document_mask(ids_BT) if mask_documents else None
         for layer, block in enumerate(self.h):
             if recompute and torch.is_grad_enabled():
@@ -232,10 +235,13 @@ class GPT2(nn.Module):
 
         With `chunk`, the logits of no more than that many tokens are in memory at once.
         """
-        x_BTC = self.hidden(ids_BT, mask_documents=mask_documents, recompute=recompute)
+        # On a GPU the second matrix costs nothing, and adding rows in any order would round differently each time.
+        ties = chunk and ids_BT.device.type == "cpu" and torch.is_grad_enabled() and not torch.compiler.is_compiling()
+        tied = TiedGradient() if ties else None
+        x_BTC = self.hidden(ids_BT, mask_documents=mask_documents, recompute=recompute, tied=tied)
         if chunk:
             return summed_cross_entropy(
-                x_BTC.flatten(0, 1), self.wte.weight, targets_BT.flatten(), self.config.n_vocab, chunk
+                x_BTC.flatten(0, 1), self.wte.weight, targets_BT.flatten(), self.config.n_vocab, chunk, tied
             )
         logits_BTV = self.logits(x_BTC)
         return F.cross_entropy(logits_BTV.flatten(0, 1).float(), targets_BT.flatten(), reduction="sum")

@@ -110,7 +110,7 @@ class Run:
 
         self._pending: list[tuple[int, Tensor]] = []  # steps whose figures are still on the device
         self._timed = 0.0  # seconds of work on the steps before them
-        self._ceiling = math.nan  # operations a second that MFU is of, for all ranks
+        self._ceiling = math.nan  # operations a second that MFU is of, for all ranks; NaN but on cuda
 
     def _check_corpus(self) -> None:
         """Read all of the corpus, once on each machine, before anything is learnt from it. Raises ValueError."""
@@ -138,8 +138,9 @@ class Run:
         """
         settings, device = self.settings, self.device
         with self.clock("compile"), self.signals.abandonable():
-            self._ceiling = self.ranks.world * matmul_ceiling(device, self.dtype)
-            if device.type != "cuda" and not settings.compile:
+            if device.type == "cuda":  # a CPU's moves with what else runs there, and MFU with it
+                self._ceiling = self.ranks.world * matmul_ceiling(device, self.dtype)
+            elif not settings.compile:
                 return
             micro_batch = min(self.rows, settings.micro_batch)
             order = choose_attention(settings.attention, self.config, micro_batch, device, self.dtype)
@@ -229,12 +230,14 @@ class Run:
         spent = max(self.clock.of("data", "step") - self._timed, 1e-9)
         self._timed += spent
         speed = len(self._pending) * settings.batch_tokens / spent
-        mfu = speed * flops_per_token(self.config) / self._ceiling
+        rates = {"tokens_per_second": round(speed, 1)}
+        if not math.isnan(self._ceiling):
+            rates["mfu"] = round(speed * flops_per_token(self.config) / self._ceiling, 4)
         lines = []
         for (number, _), (loss, norm, skipped) in zip(self._pending, figures, strict=True):
             line = {"step": number, "tokens": number * settings.batch_tokens, "loss": loss}
             line |= {"lr": learning_rate(number - 1, settings), "grad_norm": norm}
-            line |= {"tokens_per_second": round(speed, 1), "mfu": round(mfu, 4)}
+            line |= rates
             if math.isfinite(loss + norm):
                 self.skipped = 0
             elif number not in settings.skip_steps:

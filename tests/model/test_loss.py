@@ -32,6 +32,28 @@ def test_loss_and_gradients_are_those_of_all_logits(tokens, chunk, seed):
     assert not found[2][13:].any()  # padding learns nothing
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("options", [{}, {"recompute": True}, {"mask_documents": True}])
+def test_the_gradient_of_the_tied_matrix_is_autograds_to_the_bit(dtype, options):
+    torch.manual_seed(0)
+    model = GPT2(GPT2Config(n_layer=2, n_head=2, n_embd=16, n_ctx=12, n_vocab=40))
+    gradients = []
+    for in_place in (True, False):
+        model.zero_grad()
+        for seed in (1, 2):  # micro-batches add up
+            ids = torch.randint(40, (3, 13), generator=torch.Generator().manual_seed(seed))
+            with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+                if in_place:
+                    loss = model.loss(ids[:, :-1], ids[:, 1:], chunk=5, **options)
+                else:
+                    x = model.hidden(ids[:, :-1], **options).flatten(0, 1)
+                    loss = summed_cross_entropy(x, model.wte.weight, ids[:, 1:].flatten(), 40, 5)
+            (loss * 0.37).backward()
+        gradients.append([p.grad.clone() for p in model.parameters()])
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(*gradients, strict=True))
+    assert not gradients[0][0][40:].any()  # padding learns nothing
+
+
 def test_without_gradients_none_are_made():
     x, weight = torch.randn(3, 4), torch.randn(8, 4, requires_grad=True)
     with torch.no_grad():

@@ -65,6 +65,7 @@ def test_log_has_each_step_once(finished):
     assert [line["step"] for line in log] == list(range(1, 13))
     assert [line["tokens"] for line in log] == [128 * step for step in range(1, 13)]
     assert [line["step"] for line in log if "val_loss" in line] == [5, 10, 12]
+    assert not any("mfu" in line for line in log)  # of a ceiling that moves with the load of a CPU
     assert log[0]["loss"] == pytest.approx(10.82, abs=0.05)  # ln 50,257
     assert [path.name for path in sorted(finished.glob("checkpoint-*"))] == [
         "checkpoint-00000008",
@@ -211,7 +212,7 @@ def test_time_adds_up(finished):
         if "val_loss" in line:
             kinds = [value for name, value in line.items() if name.startswith("seconds_")]
             assert sum(kinds) == pytest.approx(line["seconds"], abs=0.005)
-            assert min(line["seconds_step"], line["seconds_eval"], line["seconds_compile"]) > 0
+            assert min(line["seconds_step"], line["seconds_eval"]) > 0
 
 
 class TestRefuses:
