@@ -31,7 +31,7 @@ _FOLD = re.compile(rb"\r?\n[ \t]+")
 _STATUS_LINE = re.compile(rb"HTTP(?:/[\d.]*)?[ \t]+(\d{3})(?!\d)")
 _CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]{0,1024})?\r?\n")
 _CHUNK_END = re.compile(rb"\r?\n")
-_CHARSET = re.compile(rb"charset\s*=\s*[\"']?\s*([\w.:+-]{1,40})", re.IGNORECASE)
+_CHARSET = re.compile(rb"charset\s*+=\s*+[\"']?+\s*+([\w.:+-]{1,40})", re.IGNORECASE)
 _NOT_BLANK = re.compile(rb"[^\s\0\xef\xbb\xbf\xfe\xff]")
 
 _HTML_TYPES: Final = frozenset({"text/html", "application/xhtml+xml"})
@@ -54,7 +54,7 @@ _MAGIC: Final = (
     b"OggS",
 )
 # What may stand before the first tag: white space, comments, an XML declaration.
-_PROLOGUE = re.compile(rb"(?:\s+|<!--.*?-->|<\?xml[^>]*>)*", re.DOTALL)
+_PROLOGUE = re.compile(rb"(?:\s++|<!--.*?-->|<\?xml[^>]*+>)*+", re.DOTALL)
 _FIRST_TAG = re.compile(rb"<!doctype\s+html|<html[\s>]", re.IGNORECASE)
 _EARLY_TAG = re.compile(rb"<(?:head|body)[\s>]", re.IGNORECASE)
 _SNIFF_BYTES: Final = 2048

@@ -15,7 +15,7 @@ _BOMS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), 
 # The smaller of two codecs of one name, as resiliparse has it in Python's names.
 _CODECS: Final = {"gbk": "gb18030", "gb2312": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "euc-kr": "cp949"}
 _META: Final = re.compile(
-    rb"<(?:meta|\?xml)[^>]{0,500}?(?:charset|encoding)\s*=\s*[\"']?\s*([\w.:+-]{1,40})", re.IGNORECASE
+    rb"<(?:meta|\?xml)[^>]{0,500}?(?:charset|encoding)\s*+=\s*+[\"']?+\s*+([\w.:+-]{1,40})", re.IGNORECASE
 )
 _META_BYTES: Final = 4096  # browsers look at 1,024; old pages have long comments and scripts before
 _SAMPLE: Final = 65_536  # bytes

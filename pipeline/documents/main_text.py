@@ -42,8 +42,8 @@ _CONTROLS: Final = bytes(code for code in range(32) if code not in b"\t\n\r\f")
 # Two faults that libxml2 can't read past, as in trafilatura.utils.repair_faulty_html: a slash in the doctype (lxml bug
 # 1955915), and <html ... />.
 _HEAD: Final = 4096  # bytes in which they are looked for
-_DOCTYPE: Final = re.compile(rb"\A\s*<\s?!\s?doctype[^<>]*/[^<>]*>", re.IGNORECASE)
-_CLOSED_HTML: Final = re.compile(rb"(<html[^<>]*?)\s*/>", re.IGNORECASE)
+_DOCTYPE: Final = re.compile(rb"\A\s*<\s?!\s?doctype[^<>/]*+/[^<>]*+>", re.IGNORECASE)
+_CLOSED_HTML: Final = re.compile(rb"<html[^<>]*+(?<=/)>", re.IGNORECASE)
 
 _text_length = etree.XPath("string-length(normalize-space(string(.)))")
 
@@ -51,13 +51,17 @@ _text_length = etree.XPath("string-length(normalize-space(string(.)))")
 def parse(html: str) -> Any | None:
     """The page as a tree of lxml.html elements; None where there is not one element."""
     page = html.encode("utf-8", "replace").translate(None, _CONTROLS)
-    head = _CLOSED_HTML.sub(rb"\1>", _DOCTYPE.sub(b"", page[:_HEAD], count=1), count=1)
+    head = _CLOSED_HTML.sub(_opened, _DOCTYPE.sub(b"", page[:_HEAD], count=1), count=1)
     try:
         return etree.fromstring(head + page[_HEAD:], _PARSER)
     except etree.ParserError:
         return None
     except etree.XMLSyntaxError:
         return None
+
+
+def _opened(tag: re.Match[bytes]) -> bytes:
+    return tag[0][:-2].rstrip() + b">"
 
 
 def find_main_text(

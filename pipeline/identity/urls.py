@@ -120,8 +120,8 @@ _DEVICE: Final = re.compile(r"(?:m|mobile|amp)\.(?=[^.]+\.)|(?P<language>[a-z]{2
 _BLOGGER: Final = re.compile(r"\.blogspot\.(?:com?\.)?[a-z]{2}\Z")  # one blog under each country's domain
 # What a server sends for a folder. IIS, whose pages are the default ones, does not look at the case; others do.
 _FOLDER_PAGE: Final = re.compile(r"/(?:index\.(?:html?|php)|(?i:default\.(?:aspx?|html?)))\Z")
-# An article in front of /amp: three words, a file name or a long number. github.com/user/amp is not github.com/user.
-_AMP_PATH: Final = re.compile(r"/(?:[^/]+-[^/]+-[^/]+|[^/]*[0-9]{5}[^/]*|[^/]+\.html?)(?P<mark>/amp)\Z")
+_AMP_MARK: Final = "/amp"
+_LONG_NUMBER: Final = re.compile("[0-9]{5}")
 _AMP_PARAMETERS: Final = frozenset({"amp", "amp=", "amp=1", "amp=true", "outputType=amp", "outputType=amp-type"})
 _BLOGGER_PARAMETERS: Final = _AMP_PARAMETERS | {"m=0", "m=1"}
 
@@ -160,8 +160,8 @@ def page_name(canonical: str) -> str:
         host = host[4:]
     if "/index." in path or "/default." in path.lower():
         path = _FOLDER_PAGE.sub("", path)
-    if path.endswith("/amp") and (amp := _AMP_PATH.search(path)):
-        path = path[: amp.start("mark")]
+    if path.endswith(_AMP_MARK) and _is_article(path.removesuffix(_AMP_MARK).rpartition(slash)[2]):
+        path = path.removesuffix(_AMP_MARK)
     blogger = False
     if ".blogspot." in host:
         host = _BLOGGER.sub(".blogspot.com", host)
@@ -173,6 +173,18 @@ def page_name(canonical: str) -> str:
     if (path or query) and (device := _DEVICE.match(host)):
         host = (device["language"] or "") + host[device.end() :]
     return f"{host}{path}{mark}{query}"
+
+
+def _is_article(segment: str) -> bool:
+    """Whether a segment in front of /amp names an article: three words, a file name or a long number.
+
+    github.com/user/amp is not github.com/user.
+    """
+    first = segment.find("-", 1)  # each word has a character, which may be a hyphen itself
+    if first > 0 and 0 < segment.find("-", first + 2) < len(segment) - 1:
+        return True
+    name, dot, ending = segment.rpartition(".")
+    return (name != "" and dot + ending in (".htm", ".html")) or _LONG_NUMBER.search(segment) is not None
 
 
 def host_of(canonical: str) -> str:

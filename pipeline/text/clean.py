@@ -7,7 +7,7 @@ CONTROLS: Final = bytes(code for code in range(32) if chr(code) not in "\t\n\r")
 """Control characters that no text has."""
 
 _MAX_TEXT: Final = 2_000_000  # characters
-_LONG_BLANK: Final = re.compile(r"\s{1000,}")
+_LONG_BLANK: Final = re.compile(r"(?<!\s)\s{1000,}")
 _MANY_BLANKS: Final = 500_000  # tiktoken panics at about 0.9 million blanks in a row, so a shorter text can't make it
 
 

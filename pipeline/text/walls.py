@@ -106,7 +106,7 @@ def gone(html: str) -> str:
     begin = html.lower().find("<title")
     title = html[begin : begin + 1000].partition(">")[2].partition("<")[0] if begin >= 0 else ""
     signs = _signs()[Reason.SOFT_404]
-    parts = _parts(_plain(unescape(title)))
+    parts = _parts(_plain(_unescaped(title)))
     if not any(signs.title.fullmatch(part) for part in parts):
         return ""
     body = _plain(visible(html, len(html)))
@@ -134,11 +134,18 @@ _BLANKS: Final = re.compile(r"\s+")
 _QUOTES: Final = str.maketrans({"\u2018": "'", "\u2019": "'", "\u2026": "...", "\u201c": '"', "\u201d": '"'})
 _SEPARATOR: Final = re.compile(r" [|\-\u2013\u2014\u2022\u00b7\u00bb\u00ab:/~]+ |: ")
 _TAG: Final = re.compile(r"<[^<>]*>")
+_HIDDEN: Final = re.compile(r"<script.*?(?:</script>|\Z)|<style.*?(?:</style>|\Z)", re.DOTALL)
+_ENDLESS: Final = re.compile("(?<=&#)[0-9]{1000,}")  # int() refuses more than 4,300 digits, and so would `unescape`
+_NO_CHARACTER: Final = "1114112"
 
 
 def _plain(text: str) -> str:
     """In lower case, with straight quotes and single blanks."""
     return _BLANKS.sub(" ", text.translate(_QUOTES)).strip().lower()
+
+
+def _unescaped(text: str) -> str:
+    return unescape(_ENDLESS.sub(_NO_CHARACTER, text))
 
 
 def _parts(title: str) -> list[str]:
@@ -154,14 +161,10 @@ def visible(html: str, most: int = _BODY) -> str:
     begin = markup.find("<body")
     pieces, at, size = [], max(begin, 0), 0
     while at < len(markup) and size < most:
-        ends = [end for end in (markup.find("<script", at), markup.find("<style", at)) if end >= 0]
-        end = min(ends, default=len(markup))
-        piece = " ".join(unescape(_TAG.sub(" ", markup[at:end])).split())
+        hidden = _HIDDEN.search(markup, at)
+        end, after = hidden.span() if hidden else (len(markup), len(markup))
+        piece = " ".join(_unescaped(_TAG.sub(" ", markup[at:end])).split())
         pieces.append(piece)
         size += len(piece)
-        if end == len(markup):
-            break
-        close = "</script>" if markup.startswith("<script", end) else "</style>"
-        closed = markup.find(close, end)
-        at = closed + len(close) if closed >= 0 else len(markup)
+        at = after
     return " ".join(filter(None, pieces))[:most]

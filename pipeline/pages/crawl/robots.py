@@ -156,7 +156,8 @@ def _parse(reply: RobotsReply) -> tuple[RobotsRules, int]:
 
 _END_OF_HEAD = re.compile(rb"</head\s*>|<body[\s>]", re.IGNORECASE)
 _META = re.compile(rb"<meta\s([^>]{1,2000}+)>", re.IGNORECASE)
-_ATTRIBUTE = re.compile(rb"([a-z][a-z-]*)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))", re.IGNORECASE)
+# The value is optional, so that a long name without one is passed over at once, not tried again from each letter.
+_ATTRIBUTE = re.compile(rb"([a-z][a-z-]*+)(?:\s*+=\s*+(?:\"([^\"]*+)\"|'([^']*+)'|([^\s\"'>]++)))?+", re.IGNORECASE)
 _HEAD_BYTES: Final = 64 * 1024
 
 _REFUSALS: Final = frozenset({"noai", "noml"})  # noimageai speaks of images, which no corpus of texts holds
@@ -191,6 +192,7 @@ def refuses_mining(headers: Iterable[tuple[str, str]], html_head: bytes = b"") -
         attributes = {
             found[1].lower(): (found[2] or found[3] or found[4] or b"").decode("latin-1").strip()
             for found in _ATTRIBUTE.finditer(meta[1])
+            if found.lastindex != 1
         }
         named, content = attributes.get(b"name", "").lower(), attributes.get(b"content", "")
         if named == "tdm-reservation" and content == "1":

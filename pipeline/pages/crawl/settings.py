@@ -9,7 +9,9 @@ from typing import Final
 PRODUCT: Final = "webtext"
 """The product token: what a robots.txt group names to address this crawler (RFC 9309 section 2.2.1)."""
 
-_CONTACT: Final = re.compile(r"(?:https?://[!-'*-~]+\.[!-'*-~]+|[!-'*-~]+@[!-'*-~]+\.[!-'*-~]+)")  # no (), no blanks
+_ANY: Final = "[!-'*-~]"  # no (), no blanks
+_DOTTED: Final = rf"{_ANY}[!-'*-\-/-~]*+\.{_ANY}+"
+_CONTACT: Final = re.compile(rf"https?://{_DOTTED}|{_ANY}[!-'*-?A-~]*+@{_DOTTED}")
 
 
 @dataclass(frozen=True)

@@ -273,3 +273,15 @@ def test_time_is_bounded_on_hostile_pages(piece):
     soft_failure(much, "", much)
     gone("<title>" + much)
     assert time.process_time() - started < 15  # hours, if it were not
+
+
+def test_a_character_reference_of_thousands_of_digits_is_none():
+    endless = "&#" + "9" * 5000 + ";"
+    page = f"<title>404 Not Found</title><h1>404 {endless}</h1><p>page not found"
+    assert gone(page) == gone(page.replace(endless, "&#1114112;")) != ""
+    assert visible(f"a &#{'0' * 900}66; b {endless}") == "a B b \ufffd"
+
+
+def test_scripts_and_styles_without_end_hide_the_rest():
+    assert visible("a<script>b</script>c<style>d</style>e<script>f</style>g") == "a c e"
+    assert visible("<style>a<script></style>b<script/>c</script>d") == "b d"
