@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, Protocol
 
 from fastwarc.stream_io import BrotliReader, GzipReader, ZstdReader
@@ -22,8 +23,10 @@ MAX_HEAD_BYTES: Final = 64 * 2**10
 _MAX_CODINGS: Final = 3
 _MAX_MEMBERS: Final = 16  # gzip members or zstd frames of a body that is to be decoded whole; servers send one
 _GZIP: Final = b"\x1f\x8b\x08"  # no stream of another coding begins like this, but one of br in millions
+_MAX_FRAMES: Final = 1000  # zstd frames of a body that is read as far as it goes: each costs ZstdReader up to 60 us
 _ZSTD_FRAME: Final = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE_FRAME: Final = b"\x2a\x4d\x18"  # after an octet of any low half
+_ANY_ZSTD_FRAME: Final = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")
 _STEP_BYTES: Final = 32 * 2**10
 
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
@@ -202,6 +205,19 @@ def _drain(open_reader: Callable[[io.BytesIO], _Reader]) -> Callable[[bytes, int
     return decode
 
 
+def _unzstd(body: bytes, limit: int) -> bytes:
+    """What 1,000 frames give; those behind them are taken as damage."""
+    if _zstd_frames(body) > _MAX_FRAMES:
+        last = next(islice(_ANY_ZSTD_FRAME.finditer(body), _MAX_FRAMES, None))
+        body = body[: last.start()]
+    return _drain(ZstdReader)(body, limit)
+
+
+def _zstd_frames(body: bytes) -> int:
+    """Frames at most; 3 or 4 bytes of one are there by chance as well."""
+    return body.count(_ZSTD_FRAME) + body.count(_ZSTD_SKIPPABLE_FRAME)
+
+
 def _inflate(body: bytes, limit: int) -> bytes:
     """RFC 9110 calls zlib's form "deflate", many servers send the bare form."""
     for window in (zlib.MAX_WBITS, -zlib.MAX_WBITS):
@@ -245,7 +261,7 @@ def _unbrotli_whole(body: bytes, limit: int) -> bytes:
 
 
 def _unzstd_whole(body: bytes, limit: int) -> bytes:
-    if body.count(_ZSTD_FRAME) + body.count(_ZSTD_SKIPPABLE_FRAME) > _MAX_MEMBERS:  # each costs ZstdReader 60 us
+    if _zstd_frames(body) > _MAX_MEMBERS:
         raise ValueError(f"more than {_MAX_MEMBERS} frames")
     return b"".join(_steps(ZstdReader, body, limit))
 
@@ -254,7 +270,7 @@ _DECODERS: Final[Mapping[bytes, Callable[[bytes, int], bytes]]] = {
     b"gzip": _drain(GzipReader),
     b"x-gzip": _drain(GzipReader),
     b"br": _drain(BrotliReader),
-    b"zstd": _drain(ZstdReader),
+    b"zstd": _unzstd,
     b"deflate": _inflate,
 }
 _WHOLE_DECODERS: Final[Mapping[bytes, Callable[[bytes, int], bytes]]] = {

@@ -12,18 +12,20 @@ with records cut over members, and reads lines of any length into memory. The te
 """
 
 import re
-from typing import BinaryIO, Final, Protocol
+from typing import BinaryIO, Final
 
 import zstandard
-from zlib_ng import zlib_ng  # inflates at more than twice the speed of the standard library's zlib
 
-_InflateError: type[Exception] = zlib_ng.error  # type: ignore[assignment]  # the stub takes it for an instance
+from webtext.pipeline.archives.decompressors import DAMAGED, GzipMember, Member, Plain, ZstdMember
 
 MAX_LINE_BYTES: Final = 16 * 2**10
 """Longest ARC record line: far above what browsers and servers accept as URL."""
 
+# A page of text compresses by 3 to 20, what a person repeats by hundreds; gzip gives 1,032 at most, zstd 30,000.
+_MOST_TIMES: Final = 1100
+_FREE_OUTPUT: Final = 64 * 2**20  # bytes
+
 _CHUNK_BYTES: Final = 64 * 2**10
-_OUTPUT_BYTES: Final = 256 * 2**10
 # A zstd frame shows nothing before its first block is whole, which is 128 KiB at most.
 _PROBE_BYTES: Final = 192 * 2**10
 # Chance makes one in 16 MB. A file made of such places would take a minute for each MB, so the search ends after these.
@@ -41,64 +43,11 @@ _RECORD_AFTER_LINE: Final = re.compile(rb"(?<=\n)(?:" + RECORD_START.pattern + r
 _BLANK: Final = re.compile(rb"[\r\n\0]*")
 
 
-class _Member(Protocol):
-    """One compressed member, being decompressed."""
-
-    @property
-    def ended(self) -> bool: ...
-
-    def feed(self, data: bytes, at: int) -> tuple[bytes, int]:
-        """Some output, of bounded size, from data[at:]; and how far the input was used."""
-
-
-class _Plain:
-    ended = False
-
-    def feed(self, data: bytes, at: int) -> tuple[bytes, int]:
-        return data[at:], len(data)
-
-
-class _GzipMember:
-    # The decompressor hands back what it did not use as a copy: small steps keep that cheap where members are small.
-    STEP_BYTES: Final = 16 * 2**10
-
-    def __init__(self) -> None:
-        self._decompressor = zlib_ng.decompressobj(16 + zlib_ng.MAX_WBITS)
-
-    @property
-    def ended(self) -> bool:
-        return self._decompressor.eof
-
-    def feed(self, data: bytes, at: int) -> tuple[bytes, int]:
-        step = memoryview(data)[at : at + self.STEP_BYTES]
-        output = self._decompressor.decompress(step, _OUTPUT_BYTES)
-        rest = self._decompressor.unused_data if self.ended else self._decompressor.unconsumed_tail
-        return output, at + len(step) - len(rest)
-
-
-class _ZstdMember:
-    # A frame may ask for a window of this size at most; zstd itself needs a flag above it.
-    MAX_WINDOW_BYTES: Final = 2**27
-    # The decompressor takes no output limit. A block of 4 bytes can give 128 KiB, so a step gives 8 MiB at most.
-    STEP_BYTES: Final = 256
-
-    def __init__(self, dictionary: zstandard.ZstdCompressionDict | None) -> None:
-        context = zstandard.ZstdDecompressor(dict_data=dictionary, max_window_size=self.MAX_WINDOW_BYTES)
-        self._decompressor = context.decompressobj()
-
-    @property
-    def ended(self) -> bool:
-        return self._decompressor.eof
-
-    def feed(self, data: bytes, at: int) -> tuple[bytes, int]:
-        step = data[at : at + self.STEP_BYTES]
-        output = self._decompressor.decompress(step)
-        return output, at + len(step) - (len(self._decompressor.unused_data) if self.ended else 0)
-
-
 _GZIP: Final = b"\x1f\x8b\x08"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _ZSTD_DICTIONARY: Final = b"\x5d\x2a\x4d\x18"
+# A frame may ask for a window of this size at most; zstd itself needs a flag above it.
+_MAX_WINDOW_BYTES: Final = 2**27
 _MAX_DICTIONARY_BYTES: Final = 16 * 2**20
 
 
@@ -107,18 +56,21 @@ class ArchiveReader:
 
     def __init__(self, stream: BinaryIO, start: int = 0) -> None:
         self._probes_left = _MAX_PROBES
+        self._room = _FREE_OUTPUT  # bytes that may be decompressed, before more of the file is used
         # Of the member that is open; see the properties of the same names.
         self._damage = ""
         self._corrupt = False
         self._stream = stream
-        self._size = self._ways_back = stream.seek(0, 2)
+        self.size = self._ways_back = stream.seek(0, 2)
+        """Bytes of the file."""
         self._dictionary: zstandard.ZstdCompressionDict | None = None
         self._input_start = max(start, self._load_dictionary())
+        self._zstd = zstandard.ZstdDecompressor(dict_data=self._dictionary, max_window_size=_MAX_WINDOW_BYTES)
         stream.seek(self._input_start)
         self._input = self._stream.read(_CHUNK_BYTES) or b""
         self._input_at = 0
         self._magic = next((magic for magic in (_GZIP, _ZSTD) if self._input.startswith(magic)), b"")
-        self._member: _Member | None = self._new_member() if self._input else None
+        self._member: Member | None = self._new_member() if self._input else None
         self._member_start = self._input_start
         self._base = 0 if self._magic else self._input_start  # position of the buffer's first byte
         self._buffer = b""
@@ -148,7 +100,7 @@ class ArchiveReader:
     @property
     def remaining(self) -> int | None:
         """Bytes up to the end of an archive that is not compressed, else None."""
-        return None if self._magic else self._size - self.position
+        return None if self._magic else self.size - self.position
 
     @property
     def damage(self) -> str:
@@ -180,6 +132,12 @@ class ArchiveReader:
             self._at += step
             left -= step
         return size - left
+
+    def next_is(self, marks: tuple[bytes, ...]) -> bool:
+        """Whether one of these comes next in the segment."""
+        while len(self._buffer) - self._at < max(map(len, marks)) and self._more():
+            pass
+        return self._buffer.startswith(marks, self._at)
 
     def skip_blank(self) -> bool:
         """Passes over line ends and NUL; False at the end of the segment."""
@@ -272,11 +230,19 @@ class ArchiveReader:
                 if self._magic:
                     self._fail(f"the file ends inside the compressed member that starts at byte {self._member_start}")
                 return b""
+            before = self._input_at
             try:
-                output, self._input_at = self._member.feed(self._input, self._input_at)
-            except (_InflateError, zstandard.ZstdError) as error:
+                output, self._input_at = self._member.feed(self._input, before)
+            except DAMAGED as error:
                 self._fail(f"the compressed member that starts at byte {self._member_start} is damaged: {error}")
                 self._corrupt = True
+                return b""
+            self._room += _MOST_TIMES * (self._input_at - before) - len(output)
+            if self._room < 0 and self._magic:
+                self._room = 0
+                self._fail(
+                    f"the member that starts at byte {self._member_start} gives over {_MOST_TIMES} times its bytes"
+                )
                 return b""
             if output:
                 return output
@@ -336,7 +302,7 @@ class ArchiveReader:
         try:
             while not output and not member.ended and at < len(self._input):
                 output, at = member.feed(self._input, at)
-        except (_InflateError, zstandard.ZstdError):
+        except DAMAGED:
             return b""
         return output
 
@@ -355,10 +321,10 @@ class ArchiveReader:
         self._member = self._new_member()
         self._member_start = self._input_start + self._input_at
 
-    def _new_member(self) -> _Member:
+    def _new_member(self) -> Member:
         if self._magic == _GZIP:
-            return _GzipMember()
-        return _ZstdMember(self._dictionary) if self._magic else _Plain()
+            return GzipMember()
+        return ZstdMember(self._zstd) if self._magic else Plain()
 
     # Input
 
@@ -389,7 +355,7 @@ class ArchiveReader:
         data = self._stream.read(size) or b""
         if data.startswith(_ZSTD):
             try:
-                decompressor = zstandard.ZstdDecompressor(max_window_size=_ZstdMember.MAX_WINDOW_BYTES)
+                decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES)
                 data = decompressor.stream_reader(data).read(_MAX_DICTIONARY_BYTES)
             except zstandard.ZstdError:
                 return 0

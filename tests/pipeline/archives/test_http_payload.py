@@ -7,7 +7,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webtext.pipeline.archives.http_payload import decode_whole
+from webtext.pipeline.archives.http_payload import HttpMessage, decode_body, decode_whole
 
 TEXT = b"User-agent: *\nDisallow: /private\n" * 50
 
@@ -93,3 +93,13 @@ def test_what_servers_send(body, codings):
 def test_what_is_refused(body, codings, message):
     with pytest.raises(ValueError, match=message):
         decode_whole(body, codings, 10**6)
+
+
+def test_a_body_of_thousands_of_frames_is_read_as_far_as_a_thousand():
+    def decoded(body):
+        return decode_body(HttpMessage(200, {b"content-encoding": b"zstd"}, body), 10**6)
+
+    frame = zstandard.compress(b"a")
+    assert decoded(frame * 900 + zstandard.compress(b"b")) == b"a" * 900 + b"b"
+    assert decoded(frame * 5000) == b"a" * 1000
+    assert decoded(frame + b"\x50\x2a\x4d\x18\0\0\0\0" * 60_000) == b"a"

@@ -81,10 +81,49 @@ def test_a_wrong_length_costs_one_record(pack, length):
     assert found[1].url == "http://a.example/1"
 
 
-def test_junk_after_a_record_means_that_its_length_is_wrong():
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress])
+def test_junk_after_a_record_that_is_closed_costs_nothing_else(pack):
+    records = [warc(http(page(n)), url=f"http://a.example/{n}") for n in range(3)]
+    data = pack(b"".join(record + b"junk\n" * 5 for record in records))
+    found = index(data)
+    expected = [entry for n in range(3) for entry in (digest(page(n)), Reason.BAD_RECORD)]
+    assert [e.digest if isinstance(e, Capture) else e.reason for e in found] == expected
+    for number, capture in enumerate(captures(found)):
+        assert read_page(io.BytesIO(data), capture.offset, LIMIT).payload == page(number)
+
+
+def test_junk_instead_of_the_end_of_a_record_means_that_its_length_is_wrong():
     first, last = (warc(http(page(n)), url=f"http://a.example/{n}") for n in (0, 1))
-    found = index(first + b"junk\n" * 50 + last)
+    found = index(first.removesuffix(b"\r\n\r\n") + b"junk\n" * 50 + last)
     assert [e.digest if isinstance(e, Capture) else e.reason for e in found] == [Reason.BAD_RECORD, digest(page(1))]
+
+
+def test_more_records_than_a_file_has_room_for_are_not_read():
+    tiny = b"WARC/1.0\r\nContent-Length: 0\r\n\r\n\r\n\r\n"
+    found = index(zstandard.compress(tiny * 300_000))
+    assert 10_000 < len(found) < 10_200
+    assert "the rest is not read" in found[-1].detail
+    assert len(index(tiny * 20_000)) == 20_000  # 35 bytes each
+
+
+def test_a_member_that_gives_thousands_of_times_its_bytes_costs_no_other():
+    bomb = zstandard.compress(warc(http(bytes(300_000_000))))
+    good = [zstandard.compress(warc(http(page(n)), url=f"http://a.example/{n}")) for n in range(2)]
+    found = index(good[0] + bomb + good[1])
+    assert [e.digest if isinstance(e, Capture) else e.reason for e in found] == [
+        digest(page(0)),
+        Reason.BAD_RECORD,
+        digest(page(1)),
+    ]
+    assert "over 1100 times its bytes" in found[1].detail
+
+
+def test_a_header_without_end_ends_before_the_next_record():
+    good = warc(http(page(0)), url="http://a.example/0")
+    found = index(b"WARC/1.0\r\nX: y\r\n" * 3 + good)
+    assert [e.digest if isinstance(e, Capture) else e.reason for e in found] == [Reason.BAD_RECORD] * 3 + [
+        digest(page(0))
+    ]
 
 
 def test_nul_padding_is_no_damage():

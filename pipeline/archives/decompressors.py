@@ -1,0 +1,77 @@
+"""One compressed member of an archive, decompressed step by step into bounded pieces."""
+
+from typing import Final, Protocol
+
+import zstandard
+from zlib_ng import zlib_ng  # inflates at more than twice the speed of the standard library's zlib
+
+_InflateError: type[Exception] = zlib_ng.error  # type: ignore[assignment]  # the stub takes it for an instance
+DAMAGED: Final = (_InflateError, zstandard.ZstdError)
+"""What `feed` raises for damaged data."""
+
+_OUTPUT_BYTES: Final = 256 * 2**10
+
+
+class Member(Protocol):
+    """One compressed member, being decompressed."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether its end was reached."""
+
+    def feed(self, data: bytes, at: int) -> tuple[bytes, int]:
+        """Some output, of bounded size, from data[at:]; and how far the input was used."""
+
+
+class Plain:
+    """Bytes that are not compressed."""
+
+    ended = False
+
+    def feed(self, data: bytes, at: int) -> tuple[bytes, int]:
+        """See Member."""
+        return data[at:], len(data)
+
+
+class GzipMember:
+    """A gzip member."""
+
+    # The decompressor hands back what it did not use as a copy: small steps keep that cheap where members are small.
+    STEP_BYTES: Final = 16 * 2**10
+
+    def __init__(self) -> None:
+        self._decompressor = zlib_ng.decompressobj(16 + zlib_ng.MAX_WBITS)
+
+    @property
+    def ended(self) -> bool:
+        """See Member."""
+        return self._decompressor.eof
+
+    def feed(self, data: bytes, at: int) -> tuple[bytes, int]:
+        """See Member."""
+        step = memoryview(data)[at : at + self.STEP_BYTES]
+        output = self._decompressor.decompress(step, _OUTPUT_BYTES)
+        rest = self._decompressor.unused_data if self.ended else self._decompressor.unconsumed_tail
+        return output, at + len(step) - len(rest)
+
+
+class ZstdMember:
+    """A zstd frame."""
+
+    # The decompressor takes no output limit. A block of 4 bytes can give 128 KiB, so a step gives 8 MiB at most.
+    STEP_BYTES: Final = 256
+
+    def __init__(self, context: zstandard.ZstdDecompressor) -> None:
+        """`context` serves one member after the other: it takes 25 us to make, tiny members less."""
+        self._decompressor = context.decompressobj()
+
+    @property
+    def ended(self) -> bool:
+        """See Member."""
+        return self._decompressor.eof
+
+    def feed(self, data: bytes, at: int) -> tuple[bytes, int]:
+        """See Member."""
+        step = data[at : at + self.STEP_BYTES]
+        output = self._decompressor.decompress(step)
+        return output, at + len(step) - (len(self._decompressor.unused_data) if self.ended else 0)
