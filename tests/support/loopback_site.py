@@ -3,7 +3,7 @@
 Every address of 127.0.0.0/8 is this machine, so each host is an address, and one server process is all of them. It
 tells hosts apart by the Host field, and appends "time host path" to its log for each request.
 
-    python loopback_site.py LOG        prints its port and serves until its standard input ends
+    python loopback_site.py LOG PORT      prints its port (0: a free one) and serves until its standard input ends
 """
 
 import asyncio
@@ -308,23 +308,23 @@ class Site:
         return True
 
 
-async def _main(log):
+async def _main(log, port):
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # clients that go are no news
     pages()
     _bomb()  # the making of which would keep all hosts waiting
     site = Site(log)
-    server = await asyncio.start_server(site.serve, "0.0.0.0", 0, backlog=1024)  # noqa: S104 - all of 127.0.0.0/8
+    server = await asyncio.start_server(site.serve, "0.0.0.0", port, backlog=1024)  # noqa: S104 - all of 127.0.0.0/8
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.to_thread(sys.stdin.read)
     os._exit(0)  # whatever is still being served
 
 
 @contextmanager
-def running(log):
+def running(log, port=0):
     """The site in a process of its own; gives its port. It outlives no caller: its standard input would end."""
     from processes import started  # not on the path of that process
 
-    command = [sys.executable, __file__, str(log)]
+    command = [sys.executable, __file__, str(log), str(port)]
     with started(command, _LIMIT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield int(process.stdout.readline())
@@ -349,4 +349,4 @@ def requests(log):
 
 if __name__ == "__main__":
     with Path(sys.argv[1]).open("a", buffering=1) as opened:
-        asyncio.run(_main(opened))
+        asyncio.run(_main(opened, int(sys.argv[2])))

@@ -108,7 +108,8 @@ class Client:
     ) -> None:
         self.settings = settings
         self._pace = pace
-        self.robots = RobotsCache(self._fetch_robots)
+        # A host that is asked again after an outage is asked for its robots.txt too.
+        self.robots = RobotsCache(self._fetch_robots, keep_failure=settings.revisit_delay)
         self._inner = resolver
         self._trusted = frozenset(trusted)
         self._slots = asyncio.Semaphore(settings.concurrency)
@@ -173,6 +174,14 @@ class Client:
         """The page at `url`, redirects followed, or the Reason why there is none. Raises nothing of the network's."""
         return await self._follow(url, self.settings.max_redirects, page=True)
 
+    async def answers(self, url: str) -> bool:
+        """Whether the host of `url` answers when it is asked for its robots.txt."""
+        try:
+            target = f"{can_ada.parse(url).origin}/robots.txt"
+        except (TypeError, ValueError):
+            return False
+        return (await self._follow(target, MAX_REDIRECTS, page=False)).status != 0
+
     async def _fetch_robots(self, url: str) -> RobotsReply:
         outcome = await self._follow(url, MAX_REDIRECTS, page=False)
         if outcome.reason in (None, Reason.HTTP_STATUS, Reason.RATE_LIMITED):
@@ -228,7 +237,7 @@ class Client:
             robots = verdict.why
             if not verdict.allowed:
                 reason = verdict.reason or Reason.ROBOTS_DISALLOWED
-                return Outcome(url, url, reason=reason, detail=robots, robots=robots)
+                return Outcome(url, url, reason=reason, detail=robots, robots=robots, outage=verdict.outage)
             delay = max(delay, verdict.crawl_delay or 0.0)
             if delay > max(settings.delay, settings.max_delay):
                 what = f"Crawl-delay {delay:g} s, at most {settings.max_delay:g} s are waited"

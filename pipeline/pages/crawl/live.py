@@ -24,6 +24,7 @@ class Figures(msgspec.Struct, frozen=True):
     bytes: int  # of this run
     seconds: float  # since this run began
     reasons: dict[str, int]  # links without a page, of runs before this one too
+    hosts_aside: int = 0  # of those that wait, hosts that did not answer
 
     @property
     def pages(self) -> int:
@@ -61,7 +62,9 @@ class Live:
         pages = sum(_rate((f.seconds, f.pages) for f in self._history[name]) for name in running)
         size = sum(_rate((f.seconds, f.bytes) for f in self._history[name]) for name in running)
         waiting = sum(self._history[name][-1].hosts_waiting for name in running)
+        aside = sum(self._history[name][-1].hosts_aside for name in running)
         words = [f"{pages:,.1f} pages/s", f"{size / 1e6:,.1f} MB/s", f"{waiting:,} hosts waiting"]
+        words += [f"{aside:,} of them silent"] if aside else []
         return ", ".join([*words, *_errors(history[-1] for history in self._history.values())])
 
 

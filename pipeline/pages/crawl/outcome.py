@@ -63,7 +63,8 @@ class Outcome:
     retry_after: float | None = None  # seconds the server asks to wait
     requests: int = 0  # made for this URL, robots.txt not counted
     location: str = ""  # where a redirect points to
-    transient: bool = False  # worth another try
+    transient: bool = False  # worth another try at once
+    outage: bool = False  # the host did not answer, which may pass: worth another try later
 
 
 class BlockedSocketError(OSError):
@@ -123,7 +124,7 @@ def accept_page(outcome: Outcome, settings: FetchSettings) -> None:
 def explain(outcome: Outcome, error: Exception, settings: FetchSettings) -> None:
     """Put the Reason for an exception into `outcome`."""
     detail = " ".join(str(error).split())[:300] or type(error).__name__
-    reason, transient = Reason.BAD_HTTP, False
+    reason, transient, outage = Reason.BAD_HTTP, False, False
     cause = getattr(error, "os_error", None)
     if isinstance(error, ForbiddenAddressError) or isinstance(cause, BlockedSocketError):
         reason = Reason.FORBIDDEN_ADDRESS
@@ -135,19 +136,23 @@ def explain(outcome: Outcome, error: Exception, settings: FetchSettings) -> None
     elif isinstance(error, aiohttp.ClientSSLError | ssl.SSLError) or isinstance(cause, ssl.SSLError):
         reason = Reason.TLS_FAILED
     elif isinstance(error, aiohttp.ConnectionTimeoutError):
-        reason, detail = Reason.CONNECT_FAILED, f"no connection in {settings.connect_seconds:g} s"
+        reason, outage = Reason.CONNECT_FAILED, True
+        detail = f"no connection in {settings.connect_seconds:g} s"
     elif isinstance(error, aiohttp.ClientConnectorError):
         reason, transient = Reason.CONNECT_FAILED, True
         detail = str(cause)[:300]
     elif isinstance(error, aiohttp.SocketTimeoutError):
-        reason, detail = Reason.FETCH_TIMEOUT, f"silent for {settings.read_seconds:g} s"
+        reason, outage = Reason.FETCH_TIMEOUT, True
+        detail = f"silent for {settings.read_seconds:g} s"
     elif isinstance(error, TimeoutError):
-        reason, detail = Reason.FETCH_TIMEOUT, f"not done in {settings.total_seconds:g} s"
+        reason, outage = Reason.FETCH_TIMEOUT, True
+        detail = f"not done in {settings.total_seconds:g} s"
     elif isinstance(error, aiohttp.InvalidURL):
         reason = Reason.BAD_URL
-    elif isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | aiohttp.ClientPayloadError):
+    elif isinstance(error, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError | ConnectionError):
         transient = True  # it broke off; the next answer may be whole
     outcome.reason, outcome.detail, outcome.transient = reason, detail, transient
+    outcome.outage = transient or outage
 
 
 def resolve(base: str, location: bytes) -> str:

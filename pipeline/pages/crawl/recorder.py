@@ -59,7 +59,9 @@ class Recorder:
         self._originals = {
             entry.payload: Original(entry.url, entry.date, entry.offset) for entry in spooled.entries if entry.payload
         }
-        self.entries = list(spooled.entries)
+        # By row. What failed in a way that may pass is as good as never asked for; a later line of a row counts.
+        self.entries = {entry.row: entry for entry in spooled.entries}
+        self.entries = {row: entry for row, entry in self.entries.items() if not entry.again}
         if not spooled.size:
             about = [
                 ("software", settings.user_agent),
@@ -69,7 +71,7 @@ class Recorder:
             ]
             spooled.append(warc_writer.warcinfo(time.time(), about))
 
-    def record(self, row: int, outcome: Outcome, lost: Loss | None = None) -> None:
+    def record(self, row: int, outcome: Outcome, lost: Loss | None = None) -> Entry:
         """What became of one URL. Records first, the journal last: a kill in between costs this URL alone.
 
         A page that was got but is `lost`, being no more what was linked to, is stored all the same.
@@ -85,6 +87,7 @@ class Recorder:
             content_type=media_type(fields.get(b"content-type", b"")),
             verdict=str(outcome.reason or ""),
             detail=outcome.detail[:_DETAIL],
+            again=outcome.transient or outcome.outage or outcome.reason is Reason.DNS_FAILED,
         )
         stored = exchanges(outcome)
         records = [warc_writer.request(each) for each in stored]
@@ -113,14 +116,15 @@ class Recorder:
             entry = entry._replace(verdict=str(lost.reason), detail=lost.detail[:_DETAIL])
         records += [warc_writer.response(each, each.digest) for each in stored]
         self._spool.append(b"".join(records))
-        self._finish(entry)
+        return self._finish(entry)
 
-    def give_up(self, row: int) -> None:
+    def give_up(self, row: int) -> Entry:
         """A URL that is not asked for, because its host doesn't answer."""
-        detail = f"{BREAKER} URLs of this host in a row brought no answer"
-        self._finish(Entry(row, int(time.time()), 0, "", str(Reason.HOST_DOWN), detail))
+        detail = f"{BREAKER} URLs of this host in a row brought no answer, nor did others later"
+        return self._finish(Entry(row, int(time.time()), 0, "", str(Reason.HOST_DOWN), detail, again=True))
 
-    def _finish(self, entry: Entry) -> None:
+    def _finish(self, entry: Entry) -> Entry:
         entry = entry._replace(end=self._spool.size)
         self._spool.finish(entry)
-        self.entries.append(entry)
+        self.entries[entry.row] = entry
+        return entry

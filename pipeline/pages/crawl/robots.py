@@ -27,7 +27,7 @@ MAX_REDIRECTS: Final = 5
 """RFC 9309 section 2.3.1.2."""
 
 _KEEP: Final = 24 * 3600.0  # seconds; RFC 9309 section 2.4
-_KEEP_FAILURE: Final = 600.0  # seconds until an unreachable robots.txt is asked for again
+_KEEP_FAILURE: Final = 600.0  # seconds until one that can't be read is asked for again
 _MAX_HOSTS: Final = 4096
 _MAX_CACHED_BYTES: Final = 32 * 2**20
 _MATCH_INLINE: Final = 2**20  # comparisons, each about 1 ns; what takes more is matched in a thread
@@ -52,6 +52,7 @@ class Verdict:
     crawl_delay: float | None = None  # seconds between requests
     why: str = ""  # for people, such as "no robots.txt: status 404"
     reason: Reason | None = None  # where not allowed: ROBOTS_DISALLOWED, or what kept robots.txt from being read
+    outage: bool = False  # it can't be read, which may pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +70,17 @@ class RobotsCache:
     """
 
     def __init__(
-        self, fetch: Callable[[str], Awaitable[RobotsReply]], clock: Callable[[], float] = time.monotonic
+        self,
+        fetch: Callable[[str], Awaitable[RobotsReply]],
+        clock: Callable[[], float] = time.monotonic,
+        keep_failure: float = _KEEP_FAILURE,
     ) -> None:
-        """`fetch` gets the URL of a robots.txt, follows its redirects and reads at most MAX_BYTES."""
+        """`fetch` gets the URL of a robots.txt, follows its redirects and reads at most MAX_BYTES.
+
+        One that a host does not give is asked for again after `keep_failure` seconds.
+        """
         self._fetch = fetch
+        self._keep_failure = keep_failure
         self._clock = clock
         self._rules: OrderedDict[str, _Rules] = OrderedDict()
         self._size = 0
@@ -82,7 +90,7 @@ class RobotsCache:
         """Whether `url` may be fetched, and how many seconds to wait between requests to its host.
 
         No robots.txt (status 4xx) allows everything. One that can't be read (5xx, 429, no answer, a content coding that
-        can't be undone) forbids everything for ten minutes.
+        can't be undone) forbids everything for a while.
         """
         parsed = can_ada.parse(url)
         origin = parsed.origin
@@ -140,7 +148,8 @@ class RobotsCache:
             return self._fixed(_KEEP, Verdict(True, why=f"no robots.txt: status {reply.status}"))
         what = f"status {reply.status}" if reply.status else reply.detail
         reason = Reason.RATE_LIMITED if reply.status == 429 else reply.reason or Reason.ROBOTS_DISALLOWED
-        return self._fixed(_KEEP_FAILURE, Verdict(False, why=f"robots.txt can't be read: {what}", reason=reason))
+        verdict = Verdict(False, why=f"robots.txt can't be read: {what}", reason=reason, outage=True)
+        return self._fixed(self._keep_failure, verdict)
 
     def _fixed(self, seconds: float, verdict: Verdict) -> _Rules:
         return _Rules(self._clock() + seconds, 0, None, verdict)

@@ -40,6 +40,14 @@ class FetchSettings:
     """How often a request is repeated after a refused or broken connection, or an answer 429, 500, 502, 503, 504."""
     backoff: float = 1.0
     """Wait before the first repetition, in seconds; doubles with each. Retry-After wins."""
+    revisits: int = 4
+    """How often a host that does not answer is set aside and tried again later, before its URLs are given up."""
+    revisit_delay: float = 30.0
+    """Seconds that such a host is set aside for the first time; each further time is twice as long as the one before.
+    With 4 revisits it is given up after 450 seconds."""
+    answering: float = 0.1
+    """Share of the crawl's hosts that must answer before those that do not are given up. Where fewer do, this machine
+    has no network, and the crawl stops and gives up nothing. 0 does not ask."""
     dns_seconds: float = 10.0
     """Time for a look-up, in seconds."""
     connect_seconds: float = 15.0
@@ -80,6 +88,8 @@ class FetchSettings:
                 raise ValueError(f"{field.name} is {value}, at least {least.get(field.name, 0)} is needed")
             if field.name.endswith("_seconds") and value == 0:
                 raise ValueError(f"{field.name} is 0, which leaves no time for an answer")
+        if self.answering > 1:
+            raise ValueError(f"answering is {self.answering}, a share is from 0 to 1")
         if not self.accept:
             raise ValueError("accept lists no media type, so no page would be taken")
 

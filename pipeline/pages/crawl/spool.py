@@ -39,6 +39,7 @@ class Entry(NamedTuple):
     payload: str = ""  # names the payload, where it is stored for the first time
     url: str = ""  # of the record that stores it
     date: str = ""  # and that record's WARC-Date
+    again: bool = False  # its failure may pass: another run of the part asks for it once more
 
 
 class Spool:

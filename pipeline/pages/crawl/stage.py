@@ -12,7 +12,7 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -37,6 +37,7 @@ from webtext.pipeline.pages.crawl.pace import FILE, Pace
 from webtext.pipeline.pages.crawl.recorder import Recorder
 from webtext.pipeline.pages.crawl.settings import FetchSettings
 from webtext.pipeline.pages.crawl.spool import Entry, Spool
+from webtext.pipeline.pages.crawl.uplink import Uplink
 from webtext.schemas import tables
 from webtext.schemas.manifest import StageManifest
 from webtext.schemas.records import Reason, Rejected
@@ -49,6 +50,10 @@ _LINKS_PARTS: Final = 8  # of the links, for each of this stage
 _UNREACHABLE: Final = frozenset(
     {Reason.DNS_FAILED, Reason.CONNECT_FAILED, Reason.TLS_FAILED, Reason.FETCH_TIMEOUT, Reason.BAD_HTTP}
 )
+# Seconds for which a network that was there counts as being there, where a URL is not to be asked again.
+_PROVED: Final = 60.0
+# How often a host was set aside in vain until a part that has heard nobody yet asks whether there is a network.
+_UNHEARD: Final = 2
 # Most of what is under way waits: for robots.txt, for its host's pause, for a repetition. The client limits requests.
 _AHEAD: Final = 10
 _SYNC: Final = 1.0  # seconds of work that a crash of the machine may cost
@@ -67,6 +72,9 @@ class Fetcher(Protocol):
 
     async def fetch(self, url: str) -> Outcome:
         """The outcome, whatever it is; never raises for what a server does."""
+
+    async def answers(self, url: str) -> bool:
+        """Whether the URL's host answers when it is asked for its robots.txt."""
 
     def wait(self, url: str) -> float:
         """Seconds until the URL's host may be asked again."""
@@ -144,34 +152,53 @@ def targets_of(records: packed.Packed, links: Sequence[str]) -> list[Target]:
 class Crawl:
     """One part's URLs through a client into a spool."""
 
-    def __init__(self, targets: Sequence[Target], settings: FetchSettings, recorder: Recorder, spooled: Spool) -> None:
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        settings: FetchSettings,
+        recorder: Recorder,
+        spooled: Spool,
+        uplink: Uplink,
+    ) -> None:
         """Queue what the spool doesn't have."""
         self._targets = targets
+        self._uplink = uplink
         self._most = settings.concurrency * _AHEAD
         self._years = settings.years
         self._recorder = recorder
         self._spool = spooled
-        self._frontier = Frontier(settings.per_host)
+        self._frontier = Frontier(settings.per_host, settings.revisits, settings.revisit_delay)
+        self._asked: set[str] = set()  # hosts
+        self._heard = False  # whether any of them has answered
+        self._silent_since: dict[str, float] = {}  # by host, of those that did not answer the last time
+        self._failed: dict[int, Outcome] = {}  # of URLs that are to be asked again
         self._changed = asyncio.Event()
         self._started = time.time()
-        self.reasons: Counter[str] = Counter(entry.verdict for entry in recorder.entries)
+        self.reasons: Counter[str] = Counter(entry.verdict for entry in recorder.entries.values())
         self.bytes = 0
-        done = {entry.row for entry in recorder.entries}
         for row, target in enumerate(targets):
-            if row not in done:
+            if row not in recorder.entries:
                 self._frontier.add(urls.host_of(target.url), row)
 
     async def run(self, client: Fetcher) -> None:
-        """Fetch all. Raises what can't be helped, such as a full disk."""
-        async with asyncio.TaskGroup() as tasks:
-            ticker = tasks.create_task(self._tick())
-            while self._frontier.waiting or self._frontier.running:
-                turn = self._frontier.take(time.monotonic()) if self._frontier.running < self._most else None
-                if turn is not None:
-                    tasks.create_task(self._fetch(client, turn))
-                else:
-                    await self._wait()
-            ticker.cancel()
+        """Fetch all.
+
+        Raises:
+            StageError: nearly all hosts are silent, so that none is given up.
+            OSError: what can't be helped, such as a full disk.
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                ticker = tasks.create_task(self._tick())
+                while self._frontier.waiting or self._frontier.running:
+                    turn = self._frontier.take(time.monotonic()) if self._frontier.running < self._most else None
+                    if turn is not None:
+                        tasks.create_task(self._fetch(client, turn))
+                    else:
+                        await self._wait()
+                ticker.cancel()
+        except ExceptionGroup as errors:  # its message doesn't say what happened
+            raise errors.exceptions[0] from None
         self._spool.sync()
 
     async def _wait(self) -> None:
@@ -187,16 +214,42 @@ class Crawl:
             timer.cancel()
 
     async def _fetch(self, client: Fetcher, turn: Turn) -> None:
-        _, url, created_utc = self._targets[turn.row]
+        url, begun = self._targets[turn.row].url, time.monotonic()
         outcome = await client.fetch(url)
-        self._recorder.record(turn.row, outcome, drift.no_longer_the_page(outcome, created_utc, self._years))
-        self.reasons[self._recorder.entries[-1].verdict] += 1
-        self.bytes += len(outcome.payload)
-        answered = outcome.reason not in _UNREACHABLE
-        for row in self._frontier.done(turn, time.monotonic() + client.wait(url), answered):
-            self._recorder.give_up(row)
-            self.reasons[Reason.HOST_DOWN] += 1
+        # A host that redirects has answered, whatever became of that.
+        answered = bool(outcome.redirects) or (not outcome.outage and outcome.reason not in _UNREACHABLE)
+        heard = answered and (bool(outcome.redirects) or outcome.reason is not Reason.FORBIDDEN_ADDRESS)
+        if turn.host not in self._asked:
+            self._asked.add(turn.host)
+            self._uplink.first(heard)
+        self._heard |= heard
+        since = begun if heard else self._silent_since.setdefault(turn.host, begun)
+        if heard:
+            self._silent_since.pop(turn.host, None)
+        self._failed.pop(turn.row, None)
+        if outcome.outage:
+            self._failed[turn.row] = outcome
+        else:
+            if not heard:
+                await self._uplink.check(client, min(since, begun - _PROVED))
+            self._record(turn.row, outcome)
+        pause = client.wait(url)
+        given_up = self._frontier.done(turn, time.monotonic(), pause, answered=answered, again=outcome.outage)
+        if given_up or (turn.aside >= _UNHEARD and not self._heard):
+            await self._uplink.check(client, since)
+        for row in given_up:
+            self._record(row, self._failed.pop(row, None))
         self._changed.set()
+
+    def _record(self, row: int, outcome: Outcome | None) -> None:
+        """A URL is through; without an outcome it was not asked for."""
+        if outcome is None:
+            entry = self._recorder.give_up(row)
+        else:
+            lost = drift.no_longer_the_page(outcome, self._targets[row].created_utc, self._years)
+            entry = self._recorder.record(row, outcome, lost)
+            self.bytes += len(outcome.payload)
+        self.reasons[entry.verdict] += 1
 
     async def _tick(self) -> None:
         while True:
@@ -211,6 +264,7 @@ class Crawl:
             "done": len(self._recorder.entries),
             "running": self._frontier.running,
             "hosts_waiting": self._frontier.hosts_waiting,
+            "hosts_aside": self._frontier.hosts_aside,
             "bytes": self.bytes,
             "seconds": round(time.time() - self._started, 1),
             "reasons": {reason: number for reason, number in sorted(self.reasons.items()) if reason},
@@ -254,8 +308,8 @@ def run_fetch(plan: FetchPlan, part: Part, output: PartOutput, blocks: Sequence[
         recorder = Recorder(spooled, plan.settings, plan.max_page_bytes)
         if len(recorder.entries) < len(targets):
             stack.enter_context(_rare_collections())
-            output.counts["fetched_bytes"] = uvloop.run(_crawl(targets, plan.settings, recorder, spooled, pace))
-        _publish(part, output, targets, recorder.entries, spooled)
+            output.counts["fetched_bytes"] = uvloop.run(_crawl(targets, plan, recorder, spooled, pace))
+        _publish(part, output, targets, recorder.entries.values(), spooled)
 
 
 @contextmanager
@@ -272,16 +326,16 @@ def _rare_collections() -> Iterator[None]:
 
 
 async def _crawl(
-    targets: Sequence[Target], settings: FetchSettings, recorder: Recorder, spooled: Spool, pace: Pace | None
+    targets: Sequence[Target], plan: FetchPlan, recorder: Recorder, spooled: Spool, pace: Pace | None
 ) -> int:
-    crawl = Crawl(targets, settings, recorder, spooled)
-    async with Client(settings, pace=pace) as client:
+    crawl = Crawl(targets, plan.settings, recorder, spooled, Uplink(plan.settings.answering, plan.links))
+    async with Client(plan.settings, pace=pace) as client:
         await crawl.run(client)
     return crawl.bytes
 
 
 def _publish(
-    part: Part, output: PartOutput, targets: Sequence[Target], entries: Sequence[Entry], spooled: Spool
+    part: Part, output: PartOutput, targets: Sequence[Target], entries: Iterable[Entry], spooled: Spool
 ) -> None:
     """The spool as the part's files. It is removed by the next sweep, once the receipt is there."""
     with output.file(part.name + ARCHIVE) as sink:

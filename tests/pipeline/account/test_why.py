@@ -28,6 +28,7 @@ FETCH = FetchSettings(
     contact="crawl@example.org",
     delay=0.0,
     backoff=0.01,
+    revisit_delay=0.1,
     connect_seconds=2.0,
     read_seconds=1.0,
     total_seconds=2.0,

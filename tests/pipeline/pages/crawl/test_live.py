@@ -26,10 +26,11 @@ def test_rates_are_those_of_the_last_seconds_of_all_parts(tmp_path):
     for second in range(60):  # part 0 gets faster after half a minute
         pages = 2 * second + 8 * max(0, second - 30)
         reasons = {"dns_failed": second, "http_status": 3}
-        state(tmp_path, 0, NOW + second, done=pages + second + 3, seconds=second, reasons=reasons, hosts_waiting=7)
+        hosts = {"hosts_waiting": 7, "hosts_aside": 2}
+        state(tmp_path, 0, NOW + second, done=pages + second + 3, seconds=second, reasons=reasons, **hosts)
         state(tmp_path, 1, NOW + second, done=second, seconds=second, bytes=2_000_000 * second, hosts_waiting=1000)
         told = live.look(NOW + second)
-    assert told == "11.0 pages/s, 2.0 MB/s, 1,007 hosts waiting, dns_failed 59, http_status 3"
+    assert told == "11.0 pages/s, 2.0 MB/s, 1,007 hosts waiting, 2 of them silent, dns_failed 59, http_status 3"
 
 
 def test_the_rarest_errors_are_one_figure(tmp_path):

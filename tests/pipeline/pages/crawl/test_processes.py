@@ -1,6 +1,5 @@
 """The stage `fetch` in processes: two that share the pace of a host, and one that is killed."""
 
-import json
 import os
 import signal
 import subprocess
@@ -12,13 +11,14 @@ from pathlib import Path
 
 import crawl_parts
 import loopback_site
+import msgspec
 from crawl_parts import DELAY, PARTS, crawl_of, page_at, rows_of, run_stage, site_page, write_links
 from processes import started
 
 from webtext.pipeline.engine import packed
 from webtext.pipeline.engine.stage import emit_blocks
 from webtext.pipeline.identity import urls
-from webtext.pipeline.pages.crawl.spool import JOURNAL, PREFIX
+from webtext.pipeline.pages.crawl.spool import JOURNAL, PREFIX, Entry
 from webtext.pipeline.pages.crawl.stage import _RECORD, targets_of
 
 ONE_PART = """
@@ -111,7 +111,7 @@ def lines_of(stage):
 
 
 def journalled(stage):
-    """URLs that a journal has as finished, or that a finished part has."""
+    """URLs that a journal has as finished, and not only until the next run."""
     found = set()
     blocks = [
         block
@@ -124,6 +124,6 @@ def journalled(stage):
             mine = [block for ordinal, block in blocks if ordinal == part.ordinal]
             links = [path for source in stage.shuffle.sources for path in source.inputs["links"]]
             targets = targets_of(packed.gather(mine, _RECORD), links)
-            lines = path.read_bytes().split(b"\n")[1:-1]
-            found |= {targets[json.loads(line)[0]].url for line in lines}
+            entries = [msgspec.json.decode(line, type=Entry) for line in path.read_bytes().split(b"\n")[1:-1]]
+            found |= {targets[entry.row].url for entry in entries if not entry.again}
     return found

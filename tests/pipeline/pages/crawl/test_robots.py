@@ -104,6 +104,7 @@ def test_an_unreadable_robots_txt_forbids_all_for_ten_minutes(reply, reason):
     site = Site(reply=reply)
     verdict = site.verdict("http://a.example/")
     assert (verdict.allowed, verdict.reason) == (False, reason)
+    assert verdict.outage == (reply.status != 200)
     assert verdict.why.startswith(("robots.txt can't be read: ", "robots.txt can't be decoded: "))
     site.files["reply"] = RobotsReply(404)
     site.now = 599
