@@ -6,6 +6,7 @@ from typing import Annotated
 import tyro
 
 from webtext.jobs.engine import EngineFlags
+from webtext.jobs.terminal import say
 from webtext.pipeline.own_texts.settings import TextFields
 from webtext.pipeline.pages.commoncrawl.settings import CommonCrawlSettings
 from webtext.pipeline.pages.crawl.settings import FetchSettings
@@ -106,7 +107,7 @@ def run(config: BuildConfig) -> int:
 
     print_funnel(manifest, Console(), warnings(read_months(config.work)))
     documents, tokens = (sum(getattr(shard, unit) for shard in manifest.shards) for unit in ("documents", "tokens"))
-    print(
+    say(
         f"corpus: {storage.join(config.work, CORPUS)} with {tokens:,} tokens in {documents:,} documents, "
         f"content sha256 {manifest.content_sha256()}"
     )

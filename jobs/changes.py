@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import tyro
 
+from webtext.jobs.terminal import say
+
 
 @dataclass(frozen=True)
 class ChangesConfig:
@@ -34,10 +36,10 @@ def run(config: ChangesConfig) -> int:
         ("documents", found.before.documents, found.after.documents),
         ("tokens", found.before.tokens, found.after.tokens),
     ):
-        print(f"{name}: {old:,} before, {new:,} after ({new - old:+,})")
-    print(f"gained {found.gained:,}, lost {found.lost:,}, other text {found.changed:,}, same text {found.same:,}")
+        say(f"{name}: {old:,} before, {new:,} after ({new - old:+,})")
+    say(f"gained {found.gained:,}, lost {found.lost:,}, other text {found.changed:,}, same text {found.same:,}")
     for entry in found.transitions:
         tokens = entry.tokens_after - entry.tokens_before
-        print(f"  {entry.pages:>9,}  {entry.before} -> {entry.after}  {tokens:+,} tokens")
-    print(f"changes: {page}, {data}")
+        say(f"  {entry.pages:>9,}  {entry.before} -> {entry.after}  {tokens:+,} tokens")
+    say(f"changes: {page}, {data}")
     return 0

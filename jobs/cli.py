@@ -12,6 +12,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from webtext.jobs.terminal import complain
+from webtext.schemas.visible import log_visibly
+
 COMMANDS: Final = {
     "build": "build a corpus: Reddit submissions or URL lists in, GPT-2 token shards out",
     "posts": "read Reddit posts from Reddit's API into dump files for build",
@@ -40,6 +43,7 @@ _EXTRAS: Final = {"torch": "train", "safetensors": "train"}  # module -> the ext
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one sub-command. Returns the exit status: 0 done, 1 failed, 2 misused, 130 interrupted."""
     args = list(sys.argv[1:] if argv is None else argv)
+    log_visibly()
     return guard(lambda: _dispatch(args))
 
 
@@ -53,7 +57,7 @@ def guard(work: Callable[[], int]) -> int:
     try:
         return work()
     except KeyboardInterrupt:
-        print("interrupted; the same command continues from what is finished", file=sys.stderr)
+        complain("interrupted; the same command continues from what is finished")
         return 130
     except BrokenPipeError:
         # The reader (head, less) has had enough. Python would complain again when it flushes stdout at exit.
@@ -62,7 +66,7 @@ def guard(work: Callable[[], int]) -> int:
     except (ValueError, OSError, ModuleNotFoundError) as error:
         if os.environ.get("WEBTEXT_DEBUG"):
             raise
-        print(f"error: {_explain(error)}", file=sys.stderr)
+        complain(f"error: {_explain(error)}")
         return 2 if isinstance(error, UsageError) else 1
 
 

@@ -8,15 +8,19 @@ forms of a switch.
 import dataclasses
 import difflib
 import inspect
-import sys
+import io
 import tomllib
 import typing
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import tyro
+
+from webtext.jobs.terminal import complain
+from webtext.schemas.visible import visible
 
 C = TypeVar("C")
 
@@ -50,12 +54,29 @@ def parse(config_class: type[C], job: str, args: Sequence[str], prog: str) -> C:
     own = _without_aliases(own, flags_of(config_class))
     preset = [] if name is None else preset_flags(name, job, config_class)
     try:
-        config = tyro.cli(config_class, prog=prog, description=_description(config_class, job), args=[*preset, *own])
+        config = _read_flags(config_class, prog, _description(config_class, job), [*preset, *own])
     except SystemExit as stop:
         if stop.code:
             _add_hints(own, spellings(config_class), name, preset)
         raise
     return dataclasses.replace(config, beam=tuple(beam)) if dashes else config  # type: ignore[type-var]
+
+
+def _read_flags(config_class: type[C], prog: str, description: str, args: list[str]) -> C:
+    """What tyro makes of `args`; what it prints of those that it refuses is visible."""
+
+    def read(given: list[str]) -> C:
+        return tyro.cli(config_class, prog=prog, description=description, args=given)
+
+    shown = [visible(arg) for arg in args]
+    if shown == args:
+        return read(args)
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            return read(args)
+    except SystemExit:
+        read(shown)  # are refused as well, and printed
+        raise
 
 
 def known_presets(job: str) -> list[str]:
@@ -139,9 +160,9 @@ def _add_hints(own: Sequence[str], known: Collection[str], name: str | None, pre
     for arg in own:
         flag = arg.partition("=")[0]
         if flag.startswith("--") and flag.replace("_", "-") not in known:
-            print(f"error: unknown flag {flag}{did_you_mean(flag, known)}", file=sys.stderr)
+            complain(f"error: unknown flag {flag}{did_you_mean(flag, known)}")
     if preset:
-        print(f"note: --config {name} stands for {' '.join(preset)}", file=sys.stderr)
+        complain(f"note: --config {name} stands for {' '.join(preset)}")
 
 
 def _switch(flag: str, on: bool) -> str:

@@ -7,6 +7,7 @@ from typing import Final
 
 import tyro
 
+from webtext.jobs.terminal import say
 from webtext.model.curve import Curve, read, smooth
 
 ENDINGS: Final = (".html", ".svg", ".png")
@@ -44,7 +45,7 @@ def run(config: CurveConfig) -> int:
 
         draw = page if output.suffix == ".html" else svg
         output.write_text(draw(curves, config.smooth), encoding="utf-8")
-    print(f"curve: {output}")
+    say(f"curve: {output}")
     return 0
 
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from webtext.jobs.terminal import say
+
 MINI_WEB = Path("examples", "miniweb")
 
 
@@ -62,14 +64,15 @@ def run(config: DemoConfig) -> int:
     if status := train(flags, config.seconds):
         return status
     for line in losses(Path(model, "log.jsonl")):
-        print(line)
+        say(line)
 
     _headline("4/4 let it write; it has read for a minute or two, so expect words, not sense")
     if status := sample.run(sample.SampleConfig(Path(model), prompt="The", max_tokens=80, seed=0)):
         return status
 
     _headline("done")
-    print(f"report: {os.path.join(work, 'report.html')}\ncorpus: {corpus}\nmodel:  {model}")
+    for name, path in (("report", os.path.join(work, "report.html")), ("corpus", corpus), ("model", model)):
+        say(f"{name + ':':7} {path}")
     return 0
 
 

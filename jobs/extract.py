@@ -1,6 +1,5 @@
 """`webtext extract`: what the build would make of pages in files, for people who ask why one came out as it did."""
 
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from webtext.jobs.config import UsageError
+from webtext.jobs.terminal import complain, say_json
 from webtext.pipeline.settings import ExtractSettings
 from webtext.schemas.records import Loss
 
@@ -51,7 +51,7 @@ def run(config: ExtractConfig) -> int:
     try:
         return _run(config)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        complain("interrupted")
         return 130
 
 
@@ -86,7 +86,7 @@ def _run(config: ExtractConfig) -> int:
         found = page_verdicts.verdicts(pages(), config.extract, config.workers or len(os.sched_getaffinity(0)))
         with closing(found):  # workers end at once when nobody reads on: one page may take `cpu_seconds`
             for number, (page, verdict) in enumerate(found, 1):
-                _print(describe(page, verdict, config.text))
+                say_json(describe(page, verdict, config.text))
                 progress.update(task, pages=number)
     return 1 if unread else 0
 
@@ -98,14 +98,8 @@ def _read(file: str, url: str, max_page_bytes: int, unread: list[str]) -> "Itera
     try:
         yield from pages_of(file, url, max_page_bytes)
     except OSError as error:
-        print(f"error: {file}: {error.strerror or error}", file=sys.stderr)
+        complain(f"error: {file}: {error.strerror or error}")
         unread.append(file)
-
-
-def _print(line: dict[str, Any]) -> None:
-    # Bytes, whatever the locale. A file name may hold bytes that are no text: their escape is JSON.
-    sys.stdout.buffer.write(json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
-    sys.stdout.buffer.flush()
 
 
 def describe(page: "FilePage", verdict: "Verdict", text: bool) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """`webtext fetch`: try URLs as the crawler would, for people who debug a site."""
 
 import asyncio
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from webtext.jobs.terminal import say_json
 from webtext.pipeline.pages.crawl.settings import FetchSettings
 
 if TYPE_CHECKING:  # loaded when the job runs
@@ -48,7 +48,7 @@ async def _fetch(config: FetchConfig) -> int:
             for task in tasks:
                 line = await task
                 got &= line["result"] == "page"
-                print(json.dumps(line, ensure_ascii=False), flush=True)
+                say_json(line)
         finally:  # the reader of our output has had enough
             for task in tasks:
                 task.cancel()

@@ -1,11 +1,12 @@
 """`webtext posts`: Reddit posts from Reddit's API, as dump files for `webtext build --submissions`."""
 
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal
+
+from webtext.jobs.terminal import complain, say
 
 LIMITS: Final = (
     "Reddit's API shows about 1,000 posts of a listing and nothing older: it can top up dumps, it can't backfill years."
@@ -78,17 +79,16 @@ def run(config: PostsConfig) -> int:
                     ask, listing, collection.cursor(listing), int(time.time()), int(config.min_age * 3600)
                 )
             except _RefusedError as error:
-                print(f"{listing.path}: {error}", file=sys.stderr)
+                complain(f"{listing.path}: {error}")
                 refused += 1
                 continue
             path = collection.add(listing, haul)
             young = f", {haul.young:,} too young" if haul.young else ""
-            print(f"{listing.path}: {len(haul.posts):,} new posts{young}" + (f" -> {path}" if path else ""))
+            say(f"{listing.path}: {len(haul.posts):,} new posts{young}" + (f" -> {path}" if path else ""))
             if haul.gap:
-                print(
+                complain(
                     f"{listing.path}: the listing ended before the newest post of the last run: posts in between are "
-                    "missed and only dumps have them; run this more often",
-                    file=sys.stderr,
+                    "missed and only dumps have them; run this more often"
                 )
     return 1 if refused else 0
 

@@ -10,7 +10,9 @@ from typing import Literal
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from webtext.jobs.terminal import say
 from webtext.model.settings import GPT2Config, TrainSettings
+from webtext.schemas.visible import visible
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,10 @@ def run(config: PretrainConfig) -> int:
 
 def _tell(config: PretrainConfig, step: int, signal: int, metrics: dict[str, float], seconds: dict[str, float]) -> None:
     if signal:
-        print(f"stopped after step {step} of {config.train.steps}; the same command continues")
+        say(f"stopped after step {step} of {config.train.steps}; the same command continues")
     else:
         losses = "".join(f", {name} {value:.4f}" for name, value in metrics.items() if name.endswith("loss"))
-        print(f"{config.out}: {step} steps done{losses}")
+        say(f"{config.out}: {step} steps done{losses}")
     whole = seconds["seconds"]
     kinds = {name.removeprefix("seconds_"): value for name, value in seconds.items() if name != "seconds"}
     shares = ", ".join(f"{kind} {value / whole:.1%}" for kind, value in kinds.items() if value)
@@ -83,7 +85,7 @@ def _replay(config: PretrainConfig) -> int:
     print("row\ttokens\tshard\toffset\turl")
     for row, spans in enumerate(batches.spans_at(step)):
         for span in spans:
-            print(f"{row}\t{span.tokens}\t{span.shard}\t{span.offset}\t{span.url}")
+            say(f"{row}\t{span.tokens}\t{visible(span.shard)}\t{span.offset}\t{visible(span.url)}", keep="\t")
     return 0
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import tyro
 
 from webtext.jobs.engine import EngineFlags
+from webtext.jobs.terminal import say
 from webtext.pipeline.settings import ExtractSettings
 
 
@@ -50,6 +51,6 @@ def run(config: ReextractConfig) -> int:
     from webtext.pipeline.flow import DOCUMENTS
 
     if workdir.finished(config.build, DOCUMENTS) is None:
-        print(f"documents: {config.output}; the build has none of its own yet, so there is nothing to compare")
+        say(f"documents: {config.output}; the build has none of its own yet, so there is nothing to compare")
         return 0
     return changes.run(changes.ChangesConfig(config.build, config.output, config.output))

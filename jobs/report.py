@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from webtext.jobs.terminal import say
+
 
 @dataclass(frozen=True)
 class ReportConfig:
@@ -24,7 +26,7 @@ def run(config: ReportConfig) -> int:
     page = build_report(config.work, f"preset {name}" if name else "")
     out = config.out or storage.join(config.work, PAGE)
     storage.publish_bytes(out, page.encode())
-    print(f"report: {out}")
+    say(f"report: {out}")
     return 0
 
 

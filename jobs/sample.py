@@ -1,7 +1,10 @@
 """`webtext sample`: write text with a trained model."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from webtext.schemas.visible import visible
 
 
 @dataclass(frozen=True)
@@ -39,5 +42,6 @@ def run(config: SampleConfig) -> int:
         top_k=config.top_k,
         seed=config.seed,
     )
-    print("\n---\n".join(config.prompt + text for text in texts))
+    shown = "\n---\n".join(config.prompt + text for text in texts)
+    print(visible(shown, keep="\n\t") if sys.stdout.isatty() else shown)
     return 0

@@ -15,6 +15,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from webtext.jobs.terminal import complain, say
+
 
 @dataclass(frozen=True)
 class VerifyConfig:
@@ -50,15 +52,15 @@ def run(config: VerifyConfig) -> int:
         for problem in verify.problems(
             config.corpus, lambda read, total: progress.update(task, completed=read, total=total)
         ):
-            print(problem)
+            say(problem)
             count += 1
     if count:
-        print(f"{config.corpus}: {count} {'problem' if count == 1 else 'problems'}", file=sys.stderr)
+        complain(f"{config.corpus}: {count} {'problem' if count == 1 else 'problems'}")
         return 1
     manifest, _ = verify.read_manifest(config.corpus)
     assert manifest is not None  # no problem was found with it
     documents, tokens = (sum(getattr(shard, unit) for shard in manifest.shards) for unit in ("documents", "tokens"))
-    print(
+    say(
         f"ok: {len(manifest.shards)} shards, {documents:,} documents, {tokens:,} tokens, "
         f"sha256 of content {manifest.content_sha256()}"
     )

@@ -1,6 +1,5 @@
 """`webtext why`: tell what became of one URL, and why."""
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from webtext.jobs.terminal import say_json
 from webtext.pipeline import flow
+from webtext.schemas.visible import visible_strings
 
 if TYPE_CHECKING:  # loaded when the job runs: pyarrow and the rest of the pipeline take a second
     from webtext.pipeline.account.why import Capture, Post, Story
@@ -46,15 +47,15 @@ def run(config: WhyConfig) -> int:
     from webtext.pipeline.account.why import Build, tell
 
     build = Build(config.work)
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+    console = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 100)
     known = True
     for url in config.urls:
         story = tell(build, url)
         known &= story.known
         if config.json:
-            print(json.dumps(story.to_object(), ensure_ascii=False))
+            say_json(story.to_object())
         else:
-            console.print(_render(story), "")
+            console.print(_render(visible_strings(story)), "")
     return 0 if known else 1
 
 

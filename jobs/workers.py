@@ -5,6 +5,8 @@ import signal
 import threading
 from dataclasses import dataclass
 
+from webtext.schemas.visible import VisibleFormatter
+
 
 @dataclass(frozen=True)
 class WorkersConfig:
@@ -32,7 +34,9 @@ def run(config: WorkersConfig) -> int:
 
     processes.preload = "webtext.pipeline.preload"  # once for all workers, which will extract pages
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(VisibleFormatter("%(asctime)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     told = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: told.set())

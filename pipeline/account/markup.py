@@ -5,10 +5,11 @@ text around them. So all text is escaped, what can't be seen is spelled out, and
 """
 
 import html
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
+
+from webtext.schemas.visible import visible
 
 _SHOWN = 110  # characters of a URL
 _SLIVER = 0.5  # percent of a bar: the least that is still seen
@@ -27,14 +28,7 @@ def text(value: str, limit: int = 0) -> str:
     if limit and len(value) > limit:
         end = limit // 3
         value = f"{value[: limit - end - 1]}…{value[-end:]}"
-    return html.escape("".join(map(_visible, value)))
-
-
-def _visible(character: str) -> str:
-    """The character, or its escape if it is a control, a direction mark, a lone surrogate or the like."""
-    if unicodedata.category(character)[0] != "C":
-        return character
-    return character.encode("unicode_escape").decode()
+    return html.escape(visible(value))
 
 
 def address(url: str) -> str:

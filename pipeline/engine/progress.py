@@ -15,6 +15,7 @@ from rich.text import Text
 from webtext.pipeline.engine.stage import Stage
 from webtext.pipeline.files import storage
 from webtext.schemas.manifest import RECEIPT, ManifestError, Receipt
+from webtext.schemas.visible import visible
 
 _LOCAL, _REMOTE = 0.25, 5.0  # seconds between two looks at the receipts
 
@@ -28,7 +29,7 @@ class _Bar(Progress):
         """The bar, and the line if it says anything."""
         yield from super().get_renderables()
         if self.below:
-            yield Text(self.below, "dim")
+            yield Text(visible(self.below), "dim")
 
 
 @contextmanager
@@ -73,7 +74,7 @@ def watch(stage: Stage) -> Iterator[Callable[[str], None]]:
         thread = threading.Thread(target=poll, daemon=True, name="progress")
         thread.start()
         try:
-            yield lambda line: progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            yield lambda line: progress.console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
         finally:
             done.set()
             thread.join()
