@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from webtext.model.curve import Curve, Point, smooth, thin
+from webtext.schemas.visible import visible
 
 Place = Callable[[Point], Point]  # from tokens and loss to x and y of the image
 
@@ -68,7 +69,7 @@ def svg(curves: Sequence[Curve], weight: float) -> str:
 def page(curves: Sequence[Curve], weight: float) -> str:
     """A page with the image and the figures of each run."""
     rows = "\n".join(_row(curve) for curve in curves)
-    title = html.escape("Loss of " + ", ".join(curve.name for curve in curves))
+    title = html.escape(visible("Loss of " + ", ".join(curve.name for curve in curves)))
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -126,7 +127,7 @@ def _legend(curves: Sequence[Curve]) -> list[str]:
         y = TOP + 16 + 18 * row
         x = WIDTH - RIGHT - 10
         parts.append(f'<path d="M{x - 30} {y - 4}H{x}" stroke="{colour}" stroke-width="2"{dash}/>')
-        parts.append(f'<text x="{x - 38}" y="{y}" text-anchor="end">{html.escape(text)}</text>')
+        parts.append(f'<text x="{x - 38}" y="{y}" text-anchor="end">{html.escape(visible(text))}</text>')
     return parts
 
 
@@ -149,7 +150,7 @@ def _row(curve: Curve) -> str:
     tokens = max(points[-1][0] for points in (curve.train, curve.val) if points)
     lowest = min((loss for _, loss in curve.val), default=None)
     cells = [
-        html.escape(curve.name),
+        html.escape(visible(curve.name)),
         f"{tokens:,.0f}",
         *(f"{points[-1][1]:.4f}" if points else "" for points in (curve.train, curve.val)),
         "" if lowest is None else f"{lowest:.4f}",

@@ -3,6 +3,7 @@
 from xml.etree import ElementTree
 
 import pytest
+from hostile import HOSTILE, unseen
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -78,3 +79,9 @@ def test_a_long_run_makes_a_small_image():
     image = svg([long], 0.9)
     assert len(image) < 40_000
     assert max(path.count("L") for path in paths(image)) < MOST_POINTS
+
+
+def test_a_name_with_what_no_xml_may_hold():
+    image = svg([Curve(HOSTILE, CURVE.train, CURVE.val)], 0)
+    parsed(image)
+    assert not unseen(image + page([Curve(HOSTILE, CURVE.train, CURVE.val)], 0), keep="\n")
