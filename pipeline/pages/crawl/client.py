@@ -187,7 +187,7 @@ class Client:
         if outcome.reason in (None, Reason.HTTP_STATUS, Reason.RATE_LIMITED):
             codings = [value for name, value in outcome.headers if name.lower() == "content-encoding"]
             return RobotsReply(outcome.status, outcome.payload, ", ".join(codings).encode("latin-1"))
-        return RobotsReply(reason=outcome.reason, detail=outcome.detail)
+        return RobotsReply(reason=outcome.reason, detail=outcome.detail, outage=outcome.outage)
 
     async def _follow(self, url: str, max_redirects: int, *, page: bool) -> Outcome:
         redirects: list[Redirect] = []

@@ -42,6 +42,7 @@ class RobotsReply:
     coding: bytes = b""  # Content-Encoding
     reason: Reason | None = None  # why there is no HTTP answer
     detail: str = ""
+    outage: bool = False  # whether that may pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +149,8 @@ class RobotsCache:
             return self._fixed(_KEEP, Verdict(True, why=f"no robots.txt: status {reply.status}"))
         what = f"status {reply.status}" if reply.status else reply.detail
         reason = Reason.RATE_LIMITED if reply.status == 429 else reply.reason or Reason.ROBOTS_DISALLOWED
-        verdict = Verdict(False, why=f"robots.txt can't be read: {what}", reason=reason, outage=True)
-        return self._fixed(self._keep_failure, verdict)
+        why, outage = f"robots.txt can't be read: {what}", reply.outage or reply.status > 0
+        return self._fixed(self._keep_failure, Verdict(False, why=why, reason=reason, outage=outage))
 
     def _fixed(self, seconds: float, verdict: Verdict) -> _Rules:
         return _Rules(self._clock() + seconds, 0, None, verdict)

@@ -60,8 +60,7 @@ class Uplink:
             if self._silent(found):
                 raise StageError(
                     f"{sum(found)} of {len(found)} hosts of the crawl answer: is the network of this machine up? "
-                    "No URL is given up, the same command asks for them again. If these hosts are gone for good, give "
-                    "them up with --fetch.answering 0"
+                    "No URL is given up. If these hosts are gone for good, --fetch.answering 0 gives them up"
                 )
             self._proved = begun
 

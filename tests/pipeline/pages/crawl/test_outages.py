@@ -114,15 +114,23 @@ def test_a_network_that_is_lost_stops_the_crawl_which_goes_on_when_it_is_back(tm
     assert len(twice) <= len(asked) - kept + sum(1 for host, _ in asked if host not in GOOD)
 
 
-def test_a_crawl_of_dead_hosts_gives_none_up_unless_it_is_told_to(tmp_path):
-    found = [f"http://{host}:{loopback_site.CLOSED_PORT}/{n}.html" for host in GOOD[:7] for n in range(2)]
+@pytest.mark.parametrize(
+    ("hosts", "reason"),
+    [
+        ([f"{host}:{loopback_site.CLOSED_PORT}" for host in GOOD[:7]], "connect_failed"),
+        ([f"host{n}.invalid" for n in range(7)], "dns_failed"),  # RFC 6761: a name that never exists
+    ],
+    ids=["refused", "no-name"],
+)
+def test_a_crawl_of_dead_hosts_gives_none_up_unless_it_is_told_to(tmp_path, hosts, reason):
+    found = [f"http://{host}/{n}.html" for host in hosts for n in range(2)]
     write_links(tmp_path / "0.links.parquet", found)
     with pytest.raises(StageError, match=r"0 of 7 hosts of the crawl answer.*--fetch\.answering 0"):
         run_stage(fetch_stage(tmp_path))
     assert not list((tmp_path / "fetch").glob("[0-9]*"))
     assert journal_lines(tmp_path / "fetch") == 0
     run_stage(fetch_stage(tmp_path, replace(SETTINGS, answering=0.0)))
-    assert Counter(row["verdict"] for row in rows_of(tmp_path).values()) == {"connect_failed": 14}
+    assert Counter(row["verdict"] for row in rows_of(tmp_path).values()) == {reason: 14}
 
 
 def test_a_part_of_dead_hosts_is_given_up_where_others_answer(tmp_path):

@@ -97,14 +97,14 @@ def test_no_robots_txt_allows_all(status):
         (RobotsReply(429), Reason.RATE_LIMITED),
         (RobotsReply(200, b"User-agent: *", b"compress"), Reason.ROBOTS_DISALLOWED),
         (RobotsReply(reason=Reason.DNS_FAILED, detail="no such name"), Reason.DNS_FAILED),
-        (RobotsReply(reason=Reason.FETCH_TIMEOUT, detail="silent"), Reason.FETCH_TIMEOUT),
+        (RobotsReply(reason=Reason.FETCH_TIMEOUT, detail="silent", outage=True), Reason.FETCH_TIMEOUT),
     ],
 )
 def test_an_unreadable_robots_txt_forbids_all_for_ten_minutes(reply, reason):
     site = Site(reply=reply)
     verdict = site.verdict("http://a.example/")
     assert (verdict.allowed, verdict.reason) == (False, reason)
-    assert verdict.outage == (reply.status != 200)
+    assert verdict.outage == (reply.outage or reply.status > 200)
     assert verdict.why.startswith(("robots.txt can't be read: ", "robots.txt can't be decoded: "))
     site.files["reply"] = RobotsReply(404)
     site.now = 599
