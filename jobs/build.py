@@ -52,6 +52,9 @@ class BuildConfig(EngineFlags):
     compressed: paths or glob patterns."""
     fields: TextFields = field(default_factory=TextFields)
     """Where the records of --documents have what."""
+    strict: bool = False
+    """End the build, with exit status 1, after the stage that read a cut or damaged input. Without this the build goes
+    on with what could be read, and tells at its end."""
     fetch: FetchFlags = field(default_factory=FetchFlags)
     """Ask the live web."""
     commoncrawl: CommonCrawlSettings = field(default_factory=CommonCrawlSettings)
@@ -94,18 +97,20 @@ def run(config: BuildConfig) -> int:
         inputs = Inputs.find([*config.submissions, *config.urls], config.warcs, config.fetch.settings(), crawl)
         if config.documents:
             inputs = Inputs((), (), texts=TextInputs.find(config.documents, config.fields))
-        manifest = build_corpus(config.corpus, inputs, config.work, run_stage)
+        manifest = build_corpus(config.corpus, inputs, config.work, run_stage, strict=config.strict)
 
     from rich.console import Console
 
     from webtext.jobs import report
     from webtext.jobs.funnel import print_funnel
     from webtext.pipeline.account.report import read_months
+    from webtext.pipeline.engine import damage
     from webtext.pipeline.files import storage
     from webtext.pipeline.flow import CORPUS
     from webtext.pipeline.links.health import warnings
 
-    print_funnel(manifest, Console(), warnings(read_months(config.work)))
+    damaged = damage.sentences(damage.of_build(manifest.build))
+    print_funnel(manifest, Console(), [*warnings(read_months(config.work)), *damaged])
     documents, tokens = (sum(getattr(shard, unit) for shard in manifest.shards) for unit in ("documents", "tokens"))
     say(
         f"corpus: {storage.join(config.work, CORPUS)} with {tokens:,} tokens in {documents:,} documents, "

@@ -5,7 +5,7 @@ is skipped, so the same command continues a build that was stopped in any way. W
 makes it; what the stages are called, and which of them a link passes, is in flow.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from webtext.pipeline import flow
@@ -13,8 +13,9 @@ from webtext.pipeline.dedup import paragraphs
 from webtext.pipeline.dedup.groups import DEFAULT, Sizes
 from webtext.pipeline.dedup.recipe import find_copies
 from webtext.pipeline.documents.stage import documents_stage
+from webtext.pipeline.engine import damage
 from webtext.pipeline.engine.mending import RunStage, mending
-from webtext.pipeline.engine.stage import Stage, paths_of
+from webtext.pipeline.engine.stage import Stage, StageError, paths_of
 from webtext.pipeline.files import storage
 from webtext.pipeline.inputs import Inputs, TextInputs, claim, versions
 from webtext.pipeline.links.stages import links_stage, posts_stage
@@ -30,7 +31,13 @@ Done = Mapping[str, StageManifest]
 
 
 def build_corpus(
-    settings: CorpusSettings, inputs: Inputs, work: str, run: RunStage, sizes: Sizes = DEFAULT
+    settings: CorpusSettings,
+    inputs: Inputs,
+    work: str,
+    run: RunStage,
+    sizes: Sizes = DEFAULT,
+    *,
+    strict: bool = False,
 ) -> CorpusManifest:
     """Run the whole recipe in the folder `work`; the corpus is then in `work/corpus`.
 
@@ -40,30 +47,38 @@ def build_corpus(
         work: local folder, or a path with a scheme that Beam's FileSystems know.
         run: brings one stage to its manifest, see beam_stage.run_stage.
         sizes: how much one part of the search for copies holds.
+        strict: end where an input is damaged, after the stage that read it.
 
     Raises:
         ValueError: `work` belongs to another build, or the inputs changed meanwhile.
-        StageError: a stage could not be completed; what is done stays done.
+        StageError: a stage could not be completed, or read damaged inputs in a strict build; what is done stays done.
     """
     with storage.lock(work):
         claim(work, settings, inputs)
-        done = mending(lambda run: _stages(settings, inputs, work, run, sizes), run)
+        done, damaged = mending(lambda run: _stages(settings, inputs, work, run, sizes, strict=strict), run)
         if changed := inputs.changed():
             raise ValueError(
                 f"{len(changed)} inputs have changed while they were read, so that nothing is known of the corpus: "
                 f"{changed[0]}. Build again with another --work"
             )
-        manifest = corpus_manifest(settings, inputs, done)
+        manifest = corpus_manifest(settings, inputs, done, damaged)
         storage.publish_bytes(storage.join(work, flow.CORPUS, CORPUS_MANIFEST), manifest.to_json())
         return manifest
 
 
-def _stages(settings: CorpusSettings, inputs: Inputs, work: str, run: RunStage, sizes: Sizes) -> Done:
-    """All stages up to the shards."""
+def _stages(
+    settings: CorpusSettings, inputs: Inputs, work: str, run: RunStage, sizes: Sizes, *, strict: bool
+) -> tuple[Done, list[damage.Damaged]]:
+    """All stages up to the shards, and what was wrong with the inputs."""
     done: dict[str, StageManifest] = {}
+    damaged: list[damage.Damaged] = []
 
     def bring(stage: Stage) -> StageManifest:
         done[stage.name] = run(stage)
+        if found := damage.of_stage(work, done[stage.name]):
+            damaged.extend(found)
+            if strict:
+                raise StageError(_refusal(stage, found))
         return done[stage.name]
 
     if inputs.texts:
@@ -74,7 +89,12 @@ def _stages(settings: CorpusSettings, inputs: Inputs, work: str, run: RunStage, 
     final = done.get(flow.PARAGRAPHS, documents)  # with the text that the corpus has
     done |= find_copies(settings, work, final, run, sizes)
     bring(shards_stage(settings.shards, settings.parts, final, done[flow.DECISIONS], work))
-    return done
+    return done, damaged
+
+
+def _refusal(stage: Stage, damaged: Sequence[damage.Damaged]) -> str:
+    others = f" (and {len(damaged) - 1} more)" if damaged[1:] else ""
+    return f"stage {stage.name}: {damaged[0]}{others}; {damage.ADVICE} (--strict)"
 
 
 def _documents_of_links(settings: CorpusSettings, inputs: Inputs, work: str, bring: RunStage) -> StageManifest:
@@ -104,7 +124,9 @@ def _documents_of_texts(settings: CorpusSettings, texts: TextInputs, work: str, 
     return bring(text_documents_stage(settings.extract, plan, sorted_texts, work))
 
 
-def corpus_manifest(settings: CorpusSettings, inputs: Inputs, done: Done) -> CorpusManifest:
+def corpus_manifest(
+    settings: CorpusSettings, inputs: Inputs, done: Done, damaged: Sequence[damage.Damaged] = ()
+) -> CorpusManifest:
     """The manifest of a complete build.
 
     The ledgers of the stages that a link passes are content. Those of the captures and candidates count archive
@@ -122,6 +144,7 @@ def corpus_manifest(settings: CorpusSettings, inputs: Inputs, done: Done) -> Cor
             "submissions": [found.path for found in inputs.submissions],
             "archives": [found.path for found in inputs.archives],
             **({"documents": [found.path for found in inputs.texts.files]} if inputs.texts else {}),
+            **({damage.INPUTS: [asdict(found) for found in damaged]} if damaged else {}),
             "stages": [{"stage": name, **asdict(done[name].tally)} for name in done if name not in passed],
         },
     )

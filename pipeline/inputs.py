@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
-from webtext.pipeline.engine import workdir
+from webtext.pipeline.engine import damage, workdir
 from webtext.pipeline.files import storage
-from webtext.pipeline.flow import TEXTS_CLAIM
+from webtext.pipeline.flow import CAPTURES, CORPUS, POSTS, TEXTS, TEXTS_CLAIM
 from webtext.pipeline.own_texts.settings import TextFields
 from webtext.pipeline.pages.commoncrawl.index import find_index
 from webtext.pipeline.pages.commoncrawl.settings import CommonCrawlSettings
 from webtext.pipeline.pages.crawl.settings import FetchSettings
 from webtext.pipeline.settings import CorpusSettings
+from webtext.schemas.manifest import CORPUS_MANIFEST
 
 # Another version of these may give other text, other ids or other bytes.
 _LIBRARIES = (
@@ -95,6 +97,9 @@ def _fixed(pattern: str) -> list[str]:
 def claim(work: str, settings: CorpusSettings, inputs: Inputs) -> None:
     """Make the work directory this build's, or find that it is.
 
+    It stays this build's where inputs changed that it found damaged: they were mended. The corpus that was made of
+    them is then none any more, and what hangs on them will be done anew, because the fingerprints of stages differ.
+
     Raises:
         ValueError: it belongs to a build with another configuration, other inputs or other library versions.
     """
@@ -107,7 +112,22 @@ def claim(work: str, settings: CorpusSettings, inputs: Inputs) -> None:
         **({} if inputs.crawl is None else _crawl_claim(inputs.crawl, inputs.crawl_index)),
         **{f"library {name}": number for name, number in versions().items()},
     }
-    workdir.claim(work, mine, "build", "--work")
+    void = [storage.join(work, CORPUS, CORPUS_MANIFEST)]
+    workdir.claim(work, mine, "build", "--work", may_change=partial(_mended, work), void=void)
+
+
+_READ_BY: Final = {"input submissions": POSTS, "input archives": CAPTURES, TEXTS_CLAIM: TEXTS}
+
+
+def _mended(work: str, name: str, theirs: object, mine: object) -> bool:
+    """Whether an entry of the claim names the same files, and only those changed that the build found damaged."""
+    if name not in _READ_BY or not isinstance(theirs, list) or not isinstance(mine, list):
+        return False
+    before, now = ([storage.Found.of_line(line) for line in lines] for lines in (theirs, mine))
+    if [found.path for found in before] != [found.path for found in now]:
+        return False
+    changed = {old.path for old, new in zip(before, now, strict=True) if old != new}
+    return changed <= {one.path for one in damage.known(work, _READ_BY[name])}
 
 
 def _text_claim(texts: TextInputs) -> dict[str, Any]:

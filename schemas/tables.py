@@ -283,6 +283,16 @@ REJECTED = _table(
     ],
 )
 
+DAMAGED = _table(
+    "damaged",
+    1,
+    [  # one row for each input that is cut or damaged
+        _required("path", pa.string()),
+        _required("read", pa.int64()),  # records that could be read
+        _required("why", pa.string()),
+    ],
+)
+
 TOKENS = _table(
     "tokens",
     1,

@@ -18,6 +18,8 @@ from webtext.pipeline.account.funnel import FunnelRow, beside, funnel_row, funne
 from webtext.pipeline.account.markup import Column
 from webtext.pipeline.account.report import Facts, entries, read_facts
 from webtext.pipeline.dedup import accuracy
+from webtext.pipeline.engine import damage
+from webtext.pipeline.engine.damage import Damaged
 from webtext.pipeline.links import health
 from webtext.pipeline.links.health import Month
 from webtext.schemas.manifest import Tally
@@ -86,6 +88,7 @@ def render(facts: Facts, name: str = "") -> str:
         shards=_shard_table(manifest.shards),
         config=_pairs("Setting", "Value", _flat(manifest.config)),
         libraries=_pairs("Library", "Version", _flat(manifest.build.get("libraries"))),
+        damaged=_damaged(damage.of_build(manifest.build)),
         inputs="".join(_inputs(kind, entries(manifest.build, kind)) for kind in _INPUT_KINDS[source]),
         content_sha256=manifest.content_sha256(),
     )
@@ -263,6 +266,20 @@ def _flat(settings: object, prefix: str = "") -> list[tuple[str, str]]:
         plain = isinstance(settings, str) and settings
         return [(prefix, str(settings) if plain else json.dumps(settings, ensure_ascii=False))]
     return [pair for key, value in settings.items() for pair in _flat(value, f"{prefix}.{key}" if prefix else str(key))]
+
+
+def _damaged(damaged: Sequence[Damaged]) -> str:
+    """The inputs of which not everything could be read; an empty text where there are none."""
+    if not damaged:
+        return ""
+    columns = (Column("Damaged input", "why"), Column("Records read", "n"), Column("What is wrong", "what"))
+    rows = (
+        (f"<code>{markup.text(one.path)}</code>", f"{one.read:,}", markup.text(one.why, _DETAIL))
+        for one in damaged[:_INPUTS]
+    )
+    advice = f"{len(damaged):,} could not be read as a whole: {damage.ADVICE}."
+    more = _more(len(damaged) - _INPUTS, "damaged inputs")
+    return f'<h3>Damaged inputs</h3>\n<p class="number-lost">{advice}</p>\n{markup.table(columns, rows)}{more}'
 
 
 def _inputs(kind: str, paths: Sequence[Any]) -> str:

@@ -112,7 +112,10 @@ class ArchiveReader:
         """The damage is in the bytes, so what was read from the segment is in doubt: more than a file that is cut."""
         return self._corrupt and self._next is None
 
-    # Reading inside the segment
+    @property
+    def at_end(self) -> bool:
+        """Whether the end of this segment, where this is asked, is the proper end of the file's bytes."""
+        return self._next is None and not self._damage
 
     def read(self, size: int) -> bytes:
         """The next `size` bytes, fewer only at the end of the segment."""

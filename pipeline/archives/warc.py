@@ -42,12 +42,16 @@ _DATE: Final = re.compile(
 
 
 class BadRecordError(ValueError):
-    """There is no page at a place of an archive. `reason` and `url` go into the Rejected record."""
+    """There is no page at a place of an archive. `reason` and `url` go into the Rejected record.
 
-    def __init__(self, message: str, url: str = "", reason: Reason = Reason.BAD_RECORD) -> None:
+    `cut`: bytes are missing at the record's end.
+    """
+
+    def __init__(self, message: str, url: str = "", reason: Reason = Reason.BAD_RECORD, *, cut: bool = False) -> None:
         super().__init__(message)
         self.url = url
         self.reason = reason
+        self.cut = cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,11 @@ class Capture:
     verdict: str  # a Reason, or "" for a capture that can be a page
     digest: bytes  # 16 bytes: XXH3 of the decoded payload, of its first max_page_bytes + 1 bytes at most
     offset: int  # where to find it again: for `read_page`, see pipeline.archives.members.ArchiveReader.offset
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged(Rejected):
+    """A record that shows that the file was whole once: it ends early, or bytes of it are others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +100,8 @@ class _Record:
 def index_archive(stream: BinaryIO, name: str, max_page_bytes: int) -> Iterator[Capture | Rejected]:
     """Every record of an archive, in the order of the file: a Capture for an HTTP response, else Rejected.
 
-    A record without proper end is BAD_RECORD together with the bytes up to the next record. `Rejected.key` stays empty.
+    A record without proper end is BAD_RECORD together with the bytes up to the next record, and Damaged where the file
+    is cut or damaged there. `Rejected.key` stays empty.
 
     Args:
         stream: opened in binary mode, seekable.
@@ -117,21 +127,24 @@ def index_archive(stream: BinaryIO, name: str, max_page_bytes: int) -> Iterator[
                 # The way to the next record belongs to this loss, and so does damage on this way.
                 found = archive.find_record()
                 reported = not found and archive.damage != ""
-                yield _reject(name, offset, f"{error}; {archive.damage}" if reported else str(error), error.url)
+                kind = Damaged if reported or (error.cut and not found and archive.at_end) else Rejected
+                detail = f"{error}; {archive.damage}" if reported else str(error)
+                yield _reject(name, offset, detail, error.url, kind=kind)
                 continue
             try:
                 page, verdict = _page_in(record, max_page_bytes)
             except BadRecordError as error:
-                yield _reject(name, offset, str(error), error.url, error.reason)
+                yield _reject(name, offset, str(error), error.url, reason=error.reason)
                 continue
             digest = xxhash.xxh3_128_digest(page.payload)
             captured = parse_date(record.date)
             yield Capture(page.url, captured, page.status, page.content_type, verdict, digest, offset)
         if archive.damage and not reported:
             records += 1
-            yield _reject(name, archive.offset, archive.damage)
+            yield _reject(name, archive.offset, archive.damage, kind=Damaged)
     if not records:
-        yield _reject(name, 0, "the file holds no record" if stream.seek(0, 2) else "the file is empty")
+        empty = "the file holds no record" if stream.seek(0, 2) else "the file is empty"
+        yield _reject(name, 0, empty, kind=Damaged)
 
 
 def read_page(stream: BinaryIO, offset: int, max_page_bytes: int) -> RawPage:
@@ -190,13 +203,14 @@ def _read_record(archive: ArchiveReader, max_page_bytes: int) -> _Record:
     length = record.length
     if archive.remaining is not None and length > archive.remaining:
         # Known without reading: a wrong length must not cost the records behind it.
-        raise BadRecordError(f"Content-Length {length}, but the file ends after {archive.remaining} bytes", record.url)
+        problem = f"Content-Length {length}, but the file ends after {archive.remaining} bytes"
+        raise BadRecordError(problem, record.url, cut=True)
     # Codings can make the body longer than the page. One that is still longer is cut, and counted as too large.
     wanted = 2 * max_page_bytes + MAX_HEAD_BYTES if record.kind in ("response", "resource") else 0
     block = archive.read(min(length, wanted))
     present = len(block) + archive.skip(length - len(block))
     if present < length:
-        raise BadRecordError(f"the record is cut: {present} bytes of {length}", record.url)
+        raise BadRecordError(f"the record is cut: {present} bytes of {length}", record.url, cut=True)
     # A record that is closed as it should be is whole, whatever follows it.
     closed = not record.is_arc and archive.next_is(_RECORD_END)
     if archive.skip_blank() and not closed and not archive.at_record():
@@ -214,11 +228,12 @@ def _read_head(archive: ArchiveReader) -> _Record:
     line = archive.read_through(_LINE_END, MAX_LINE_BYTES)
     if line is None:
         archive.skip(MAX_LINE_BYTES)
-        raise BadRecordError(f"no record: the first line does not end within {MAX_LINE_BYTES} bytes or is cut")
+        problem = f"no record: the first line does not end within {MAX_LINE_BYTES} bytes or is cut"
+        raise BadRecordError(problem, cut=True)
     if line.startswith(b"WARC/"):
         head = archive.read_through(_HEAD_END, MAX_HEAD_BYTES)
         if head is None:
-            raise BadRecordError(f"the record header does not end within {MAX_HEAD_BYTES} bytes or is cut")
+            raise BadRecordError(f"the record header does not end within {MAX_HEAD_BYTES} bytes or is cut", cut=True)
         if not head.endswith((b"\n\n", b"\n\r\n")):
             raise BadRecordError("the record header does not end before the next record")
         fields = parse_fields(head)
@@ -300,5 +315,13 @@ def _place(offset: int) -> str:
     return f"byte {offset}" if offset >= 0 else f"byte {-1 - offset} of the decompressed data"
 
 
-def _reject(name: str, offset: int, detail: str, url: str = "", reason: Reason = Reason.BAD_RECORD) -> Rejected:
-    return Rejected("captures", reason, b"", url, f"{name} at {_place(offset)}: {detail}")
+def _reject(
+    name: str,
+    offset: int,
+    detail: str,
+    url: str = "",
+    *,
+    reason: Reason = Reason.BAD_RECORD,
+    kind: type[Rejected] = Rejected,
+) -> Rejected:
+    return kind("captures", reason, b"", url, f"{name} at {_place(offset)}: {detail}")

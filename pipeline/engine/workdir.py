@@ -1,6 +1,6 @@
 """A work directory as it lies there: whose it is, and which stages are finished in it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from webtext.pipeline.files import storage
@@ -31,7 +31,15 @@ def _read(path: str, parse: Callable[[bytes], _T], advice: str = "") -> _T | Non
         raise ManifestError(f"{path}: {error}{advice}") from error
 
 
-def claim(work: str, mine: dict[str, Any], kind: str, flag: str) -> None:
+def claim(
+    work: str,
+    mine: dict[str, Any],
+    kind: str,
+    flag: str,
+    *,
+    may_change: Callable[[str, object, object], bool] = lambda *_: False,
+    void: Sequence[str] = (),
+) -> None:
     """Make the folder belong to `mine`, or find that it does.
 
     Args:
@@ -39,6 +47,8 @@ def claim(work: str, mine: dict[str, Any], kind: str, flag: str) -> None:
         mine: all that decides what will be in it, ready for JSON.
         kind: what it may belong to, for people.
         flag: what gives the folder on the command line.
+        may_change: (name of an entry, what the folder has there, what `mine` has) -> whether that is no other one.
+        void: files that tell of a finished work, which goes when its claim changes.
 
     Raises:
         ValueError: it belongs to another one, or its claim is damaged.
@@ -51,10 +61,13 @@ def claim(work: str, mine: dict[str, Any], kind: str, flag: str) -> None:
             raise ValueError(f"{error}. {advice}") from error
         theirs = None
     if theirs is None:
-        storage.publish_bytes(storage.join(work, CLAIM), seal(mine))
+        _publish(work, mine)
         return
     different = [name for name in sorted(mine.keys() | theirs.keys()) if mine.get(name) != theirs.get(name)]
-    if different:
+    if different and all(may_change(name, theirs.get(name), mine.get(name)) for name in different):
+        storage.delete(void)
+        _publish(work, mine)
+    elif different:
         changes = "; ".join(_change(name, theirs.get(name), mine.get(name)) for name in different[:_TOLD])
         more = f"; and {len(different) - _TOLD} more" if len(different) > _TOLD else ""
         raise ValueError(f"{work!r} belongs to another {kind}: {changes}{more}. {advice}")
@@ -70,6 +83,10 @@ def _was(damaged: bytes, mine: dict[str, Any]) -> bool:
         return False
     said.pop("sha256", None)
     return said == mine
+
+
+def _publish(work: str, mine: dict[str, Any]) -> None:
+    storage.publish_bytes(storage.join(work, CLAIM), seal(mine))
 
 
 def _change(name: str, theirs: object, mine: object) -> str:

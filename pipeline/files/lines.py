@@ -39,13 +39,12 @@ class TruncatedInputError(ValueError):
     Attributes:
         lines: how many whole lines, blank ones included, came before.
         lost: bytes of the line that the damage cut.
+        why: what is wrong, and where.
     """
 
     def __init__(self, name: str, lines: int, lost: int, why: str) -> None:
-        super().__init__(
-            f"{name}: {why} after {lines} whole lines and {lost} bytes of another; download it again and "
-            "compare its checksum"
-        )
+        self.why = f"{why} after {lines} whole lines and {lost} bytes of another"
+        super().__init__(f"{name}: {self.why}; download it again and compare its checksum")
         self.lines = lines
         self.lost = lost
 
@@ -118,6 +117,25 @@ def open_lines(stream: BinaryIO, name: str, longest: int = MAX_LINE) -> Iterator
         yield last
 
 
+def cut_end(stream: BinaryIO, name: str, whole: bool) -> str:
+    """What the end of a file that was read through without an error says of a cut, in words; "" for nothing.
+
+    Args:
+        stream: the file; seekable.
+        name: its path.
+        whole: whether its last record was one.
+    """
+    stream.seek(0)
+    first = stream.read(_READ)
+    kind = _kind(first, name)
+    if not first and kind:
+        return "it is empty"
+    if not first or kind or whole:
+        return ""
+    stream.seek(-1, 2)
+    return "" if stream.read(1) == b"\n" else "it ends inside a line"
+
+
 def _without_mark(line: bytes, number: int) -> bytes:
     return line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
 
@@ -126,11 +144,16 @@ def _pieces(stream: BinaryIO, name: str) -> Iterator[bytes]:
     """The file's text in pieces of any size."""
     chunks = iter(lambda: stream.read(_READ), b"")
     first = next(chunks, b"")
-    by_content = (kind for magic, kind in _MAGIC if magic.match(first))
-    by_name = (kind for kind in _DECODERS if first and name.lower().endswith(kind))
-    kind = next(chain(by_content, by_name), None)
+    kind = _kind(first, name) if first else ""
     chunks = chain([first], chunks)
-    return chunks if kind is None else _decompress(chunks, _DECODERS[kind], kind)
+    return _decompress(chunks, _DECODERS[kind], kind) if kind else chunks
+
+
+def _kind(first: bytes, name: str) -> str:
+    """The ending of the compression that a file's first bytes or, without such, its name tell of; "" for none."""
+    by_content = (kind for magic, kind in _MAGIC if magic.match(first))
+    by_name = (kind for kind in _DECODERS if name.lower().endswith(kind))
+    return next(chain(by_content, by_name), "")
 
 
 def _decompress(chunks: Iterable[bytes], new: Callable[[], _Decoder], kind: str) -> Iterator[bytes]:

@@ -11,10 +11,10 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from webtext.pipeline.engine import exchange
+from webtext.pipeline.engine import damage, exchange
 from webtext.pipeline.engine.stage import Part, PartOutput, Stage, numbered, paths_of
 from webtext.pipeline.files import storage
-from webtext.pipeline.files.lines import TruncatedInputError
+from webtext.pipeline.files.lines import TruncatedInputError, cut_end
 from webtext.pipeline.flow import LINKS, POSTS, POSTS_FILE
 from webtext.pipeline.links.dumps import Post, read_posts
 from webtext.pipeline.links.health import Histogram
@@ -64,6 +64,7 @@ def run_posts(settings: LinkSettings, parts: int, part: Part, output: PartOutput
 
 def _records(stream: BinaryIO, path: str, settings: LinkSettings, output: PartOutput) -> Iterator[Post]:
     """The posts of a file; what is none is rejected. Lines of a URL list have no score: they pass the threshold."""
+    found: Post | Rejected | None = None
     try:
         for found in read_posts(stream, path, list_score=settings.score):
             output.taken += 1
@@ -71,10 +72,15 @@ def _records(stream: BinaryIO, path: str, settings: LinkSettings, output: PartOu
                 output.reject(found)
             else:
                 yield found
+        why = cut_end(stream, path, whole=not isinstance(found, Rejected))
+        read = output.taken - 1 if found else 0  # without the line that was cut
     except TruncatedInputError as error:
+        why, read = error.why, output.taken
         output.taken += 1  # the line that was cut
-        output.counts["truncated_inputs"] += 1
         output.reject(Rejected(POSTS, Reason.BAD_LINE, b"", "", str(error)))
+    if why:
+        output.counts["truncated_inputs"] += 1
+        damage.write(output, [damage.Damaged(path, read, why)])
 
 
 def links_stage(settings: LinkSettings, parts: int, posts: StageManifest, work: str) -> Stage:

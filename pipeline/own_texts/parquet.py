@@ -30,7 +30,7 @@ def records(path: str, names: Sequence[str]) -> Iterator[dict[str, Any]]:
             rows = table.metadata.num_rows
             columns = [name for name in dict.fromkeys(names) if _has(table.schema_arrow, name)]
             if not columns:
-                raise DamagedFileError(f"{path}: has none of the columns {', '.join(names)}", rows)
+                raise DamagedFileError(path, f"has none of the columns {', '.join(names)}", rows)
             for batch in table.iter_batches(_ROWS, columns=columns, use_threads=False):
                 values = {name: _values(_column(batch, name)) for name in columns}
                 for row in range(batch.num_rows):
@@ -41,7 +41,7 @@ def records(path: str, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     except _UNREADABLE as error:
         _read_through(path)
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
-        raise DamagedFileError(f"{path}: damaged after {done} rows: {reason}", max(1, rows - done)) from error
+        raise DamagedFileError(path, f"damaged after {done} rows: {reason}", max(1, rows - done)) from error
 
 
 def _has(schema: pa.Schema, name: str) -> bool:

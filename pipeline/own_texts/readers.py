@@ -5,13 +5,13 @@ behind all that came before it.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, Final
 
 import msgspec
 
 from webtext.pipeline.files import storage
-from webtext.pipeline.files.lines import MAX_LINE, TooLong, TruncatedInputError, open_lines
+from webtext.pipeline.files.lines import MAX_LINE, TooLong, TruncatedInputError, cut_end, open_lines
 from webtext.pipeline.own_texts.record import About, DamagedFileError, Text, make, refuse, text_of
 from webtext.pipeline.own_texts.settings import TextFields
 from webtext.schemas.records import Rejected
@@ -56,16 +56,18 @@ def read_texts(path: str, id: str, fields: TextFields) -> Found:
     for ending in _COMPRESSED:
         stem = stem.removesuffix(ending)
     with storage.open_binary(path) as stream:
-        lines = open_lines(stream, path)
+        lines, whole = open_lines(stream, path), True
         try:
             if stem.endswith(_JSON):
-                yield from _json_texts(lines, fields)
+                whole = yield from _json_texts(lines, fields)
             elif stem.endswith(_PLAIN):
                 yield _plain_text(lines, id)
             else:
-                yield from _of_unknown_kind(lines, id, fields)
+                whole = yield from _of_unknown_kind(lines, id, fields)
         except TruncatedInputError as error:
-            raise DamagedFileError(str(error), 1) from error
+            raise DamagedFileError(path, error.why, 1) from error
+        if why := cut_end(stream, path, whole):
+            raise DamagedFileError(path, why, 0)
 
 
 def _describing(fields: TextFields) -> tuple[str, ...]:
@@ -73,9 +75,11 @@ def _describing(fields: TextFields) -> tuple[str, ...]:
 
 
 Lines = Iterator[bytes | TooLong]
+FoundAndEnd = Generator[Text | Rejected, None, bool]
+"""Returns whether the last record was one."""
 
 
-def _of_unknown_kind(lines: Lines, id: str, fields: TextFields) -> Found:
+def _of_unknown_kind(lines: Lines, id: str, fields: TextFields) -> FoundAndEnd:
     seen: list[bytes | TooLong] = []
     for line in lines:
         seen.append(line)
@@ -88,12 +92,13 @@ def _of_unknown_kind(lines: Lines, id: str, fields: TextFields) -> Found:
         yield from lines
 
     if is_json:
-        yield from _json_texts(again(), fields)
-    else:
-        yield _plain_text(again(), id)
+        return (yield from _json_texts(again(), fields))
+    yield _plain_text(again(), id)
+    return True
 
 
-def _json_texts(lines: Lines, fields: TextFields) -> Found:
+def _json_texts(lines: Lines, fields: TextFields) -> FoundAndEnd:
+    whole = True
     for line in lines:
         if isinstance(line, TooLong):
             yield refuse(str(line))
@@ -101,9 +106,12 @@ def _json_texts(lines: Lines, fields: TextFields) -> Found:
             try:
                 record = _decode(line)
             except (ValueError, RecursionError) as error:
+                whole = False
                 yield refuse(f"{error}: {line[:_EXCERPT]!r}")
                 continue
+            whole = True
             yield text_of(record, fields)
+    return whole
 
 
 def _decode(line: bytes) -> Any:

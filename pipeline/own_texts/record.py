@@ -44,10 +44,11 @@ class Text:
 
 
 class DamagedFileError(ValueError):
-    """The rest of a file can't be read. `records` says how many are lost, at the least."""
+    """The rest of a file can't be read: why, and how many records are lost, at the least."""
 
-    def __init__(self, message: str, records: int) -> None:
-        super().__init__(message)
+    def __init__(self, path: str, why: str, records: int) -> None:
+        super().__init__(f"{path}: {why}")
+        self.why = why
         self.records = records
 
 

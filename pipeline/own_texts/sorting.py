@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Final
 
-from webtext.pipeline.engine import exchange
+from webtext.pipeline.engine import damage, exchange
 from webtext.pipeline.engine.stage import Part, PartOutput, Stage, numbered
 from webtext.pipeline.files import storage
 from webtext.pipeline.flow import TEXTS
@@ -78,18 +78,21 @@ def texts_stage(plan: TextsPlan, files: Sequence[storage.Found], work: str) -> S
 def run_texts(plan: TextsPlan, part: Part, output: PartOutput) -> None:
     """Stage `texts`: the records of some files, sorted into ranges of keys. Inputs: the files."""
     with exchange.publish_rows(output, part.name + ENDING, tables.SORTED_TEXTS, plan.ranges) as rows:
+        damaged: list[damage.Damaged] = []
         for path in part.inputs["files"]:
-            for text in _records(path, plan, output):
+            for text in _records(path, plan, output, damaged):
                 rows.add(
                     *(text.key, text.name, text.score, text.created_utc, text.title),
                     *(len(text.text), text.digest(), text.text),
                 )
                 output.passed += 1
     output.rows = output.passed
+    damage.write(output, damaged)
 
 
-def _records(path: str, plan: TextsPlan, output: PartOutput) -> Iterator[Text]:
-    """The texts of a file; what is none is rejected."""
+def _records(path: str, plan: TextsPlan, output: PartOutput, damaged: list[damage.Damaged]) -> Iterator[Text]:
+    """The texts of a file; what is none is rejected, and damage is noted."""
+    before = output.taken
     try:
         for found in read_texts(path, path.removeprefix(plan.base), plan.fields):
             output.taken += 1
@@ -99,6 +102,8 @@ def _records(path: str, plan: TextsPlan, output: PartOutput) -> Iterator[Text]:
                 output.counts["known_by_text"] += found.name.startswith("text:")
                 yield found
     except DamagedFileError as error:
+        read = output.taken - before - (not error.records)  # without the record that was cut
+        damaged.append(damage.Damaged(path, max(0, read), error.why))
         output.taken += error.records
         output.counts["truncated_inputs"] += 1
         output.reject(Rejected(TEXTS, Reason.BAD_LINE, b"", "", str(error)), records=error.records)

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from webtext.pipeline.archives import warc
-from webtext.pipeline.engine import packed
+from webtext.pipeline.engine import damage, packed
 from webtext.pipeline.engine.stage import Part, PartOutput, Shuffle, Stage, numbered, paths_of
 from webtext.pipeline.files import storage, tabular
 from webtext.pipeline.flow import ARCHIVE, CAPTURES, CAPTURES_TABLE, LINKS_TABLE, PAGES
@@ -53,9 +53,18 @@ def captures_stage(max_page_bytes: int, archives: Sequence[storage.Found], work:
 def run_captures(max_page_bytes: int, part: Part, output: PartOutput) -> None:
     """Stage `captures`: one archive to one table of its responses, in file order. Inputs: the archive."""
     [path] = part.inputs["archive"]
+    read = damages = 0  # records that are some; of the others those that show damage
+    worst = ""  # the first of them, or else the first that is none
     with storage.open_binary(path) as stream, output.table("captures", tables.CAPTURES) as table:
         for found in warc.index_archive(stream, path, max_page_bytes):
             output.taken += 1
+            if isinstance(found, Rejected) and found.reason is Reason.BAD_RECORD:
+                damaged = isinstance(found, warc.Damaged)
+                if not worst or (damaged and not damages):
+                    worst = found.detail.removeprefix(f"{path} ")
+                damages += damaged
+            else:
+                read += 1
             row = found if isinstance(found, Rejected) else _row(found)
             if isinstance(row, Rejected):
                 output.reject(row)
@@ -63,6 +72,9 @@ def run_captures(max_page_bytes: int, part: Part, output: PartOutput) -> None:
                 table.add(*row)
                 output.passed += 1
     output.rows = output.passed
+    if damages or (worst and not read):
+        more = f" (and {damages - 1:,} more places)" if damages > 1 else ""
+        damage.write(output, [damage.Damaged(path, read, worst + more)])
 
 
 def _row(capture: warc.Capture) -> tuple[object, ...] | Rejected:

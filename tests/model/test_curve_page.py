@@ -3,7 +3,7 @@
 from xml.etree import ElementTree
 
 import pytest
-from hostile import HOSTILE, unseen
+from hostile_names import HOSTILE, unseen
 from hypothesis import given
 from hypothesis import strategies as st
 

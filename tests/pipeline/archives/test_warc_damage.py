@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from warc_records import FORMS, LIMIT, RECORDS, bad, captures, content, digest, http, index, page, warc
 
-from webtext.pipeline.archives.warc import Capture, index_archive, parse_date, read_page
+from webtext.pipeline.archives.warc import Capture, Damaged, index_archive, parse_date, read_page
 from webtext.schemas.records import Reason, Rejected
 
 
@@ -48,6 +48,7 @@ def test_truncation_keeps_what_is_whole_and_says_where_it_ends(form):
             assert len(good) >= sum(sum(lengths[: n + 1]) <= there for n in range(len(lengths))), cut
         if damaged:
             assert found[-1] is damaged[0]
+            assert isinstance(damaged[0], Damaged)
             assert "byte" in damaged[0].detail
 
 
@@ -67,6 +68,12 @@ def test_damage_costs_one_record(form):
             assert len(found) - len(kept) <= 1
 
 
+@pytest.mark.parametrize("data", [b"", b"\n", b"<html>Not found</html>", gzip.compress(b"")])
+def test_a_file_without_a_record_is_damaged(data):
+    [found] = index(data)
+    assert isinstance(found, Damaged)
+
+
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress])
 @pytest.mark.parametrize("length", [30, 10**12])
 def test_a_wrong_length_costs_one_record(pack, length):
@@ -79,6 +86,7 @@ def test_a_wrong_length_costs_one_record(pack, length):
         digest(page(2)),
     ]
     assert found[1].url == "http://a.example/1"
+    assert not isinstance(found[1], Damaged)  # the file is whole
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress])

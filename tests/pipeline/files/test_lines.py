@@ -9,7 +9,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from webtext.pipeline.files.lines import TooLong, TruncatedInputError, open_lines
+from webtext.pipeline.files.lines import TooLong, TruncatedInputError, cut_end, open_lines
 
 
 def zstd(data):
@@ -112,6 +112,21 @@ def test_a_cut_file_yields_its_whole_lines_then_says_so(ending):
         assert got == text[: len(got)]
         assert len(got) == caught.value.lines
         assert len(got) > 0.3 * cut / len(data) * len(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "whole", "words"),
+    [
+        ("x", b'{"a": 1}\n{"a', False, "it ends inside a line"),
+        ("x", b'{"a": 1}\n{"a": 2}', True, ""),
+        ("x", b'{"a": 1}\n{"a\n', False, ""),
+        ("x", b"", True, ""),
+        ("x.gz", b"", True, "it is empty"),
+        ("x", gzip.compress(b"a"), False, ""),
+    ],
+)
+def test_the_end_of_a_file_tells_of_a_cut(name, data, whole, words):
+    assert cut_end(io.BytesIO(data), name, whole) == words
 
 
 @pytest.mark.parametrize("ending", COMPRESSED)
