@@ -22,6 +22,8 @@ STAGE_MANIFEST: Final = "manifest.json"
 RECEIPT: Final = ".receipt.json"
 """What the name of a part's receipt ends in; the part's name is in front."""
 MAX_BYTES: Final = 256 * 2**20  # a larger manifest is refused unread
+_MOST: Final = 2**63 - 1  # of any count
+_SHOWN: Final = 80  # characters of a wrong value
 
 
 class ManifestError(ValueError):
@@ -292,9 +294,11 @@ def _tally(value: object) -> Tally:
 def read_object(data: bytes) -> dict[str, Any]:
     """A JSON object. Raises ManifestError."""
     if len(data) > MAX_BYTES:
-        raise ManifestError(f"manifest has {len(data)} bytes, at most {MAX_BYTES} are read")
+        raise ManifestError(f"manifest has more than {MAX_BYTES} bytes, which are not read")
     try:
-        return _mapping(json.loads(data), "manifest")
+        value = json.loads(data)
+        canonical_json(value)  # text that is no Unicode has no digest
+        return _mapping(value, "manifest")
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"not a manifest: {error}") from error
 
@@ -307,6 +311,11 @@ def check_digest(what: str, content: object, stated: object) -> None:
         raise ManifestError(f"{what} can't be written again: {error}") from error
     if found != stated:
         raise ManifestError(f"{what} has sha256 {found}, {stated!r} stands beside it: it was edited or damaged")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _mapping(value: object, what: str) -> dict[str, Any]:
@@ -324,14 +333,14 @@ def _list(value: object, what: str) -> list[Any]:
 def _text(d: Mapping[str, Any], name: str) -> str:
     value = d.get(name)
     if not isinstance(value, str):
-        raise ManifestError(f"{name} is {value!r}, expected text")
+        raise ManifestError(f"{name} is {_shown(value)}, expected text")
     return value
 
 
 def _number(d: Mapping[str, Any], name: str) -> int:
     value = d.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ManifestError(f"{name} is {value!r}, expected a whole number >= 0")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST:
+        raise ManifestError(f"{name} is {_shown(value)}, expected a whole number from 0 to {_MOST}")
     return value
 
 

@@ -12,7 +12,7 @@ from webtext.pipeline.engine.stage import REJECTED, paths_of
 from webtext.pipeline.files import storage
 from webtext.pipeline.links import health
 from webtext.pipeline.links.health import Month
-from webtext.schemas.manifest import CORPUS_MANIFEST, CorpusManifest, ManifestError, StageManifest, Tally
+from webtext.schemas.manifest import CORPUS_MANIFEST, MAX_BYTES, CorpusManifest, ManifestError, StageManifest, Tally
 
 _EXAMPLES = 3  # of each reason
 _DOMAINS = 20
@@ -29,7 +29,7 @@ def read_manifest(work: str) -> CorpusManifest:
     if not storage.exists(path):
         raise ValueError(f"{path} is missing: {work!r} is not the --work of a complete build")
     try:
-        return CorpusManifest.from_json(storage.read_bytes(path))
+        return CorpusManifest.from_json(storage.read_bytes(path, MAX_BYTES + 1))
     except ManifestError as error:
         raise ValueError(f"{path}: {error}. Build the corpus again") from error
 

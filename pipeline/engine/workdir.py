@@ -4,7 +4,16 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from webtext.pipeline.files import storage
-from webtext.schemas.manifest import STAGE_MANIFEST, ManifestError, StageManifest, digest_of, read_object, seal, unseal
+from webtext.schemas.manifest import (
+    MAX_BYTES,
+    STAGE_MANIFEST,
+    ManifestError,
+    StageManifest,
+    digest_of,
+    read_object,
+    seal,
+    unseal,
+)
 
 CLAIM: Final = "build.json"  # which build, or re-extraction, the folder belongs to
 _TOLD: Final = 5  # differences that an error names
@@ -26,7 +35,7 @@ def _read(path: str, parse: Callable[[bytes], _T], advice: str = "") -> _T | Non
     if not storage.exists(path):
         return None
     try:
-        return parse(storage.read_bytes(path))
+        return parse(storage.read_bytes(path, MAX_BYTES + 1))
     except ManifestError as error:
         raise ManifestError(f"{path}: {error}{advice}") from error
 

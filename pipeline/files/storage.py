@@ -127,10 +127,10 @@ def open_binary(path: str) -> BinaryIO:
     return stream
 
 
-def read_bytes(path: str) -> bytes:
-    """The whole file. Raises OSError."""
+def read_bytes(path: str, limit: int = -1) -> bytes:
+    """The whole file, or its first `limit` bytes. Raises OSError."""
     with open_binary(path) as stream:
-        return stream.read()
+        return stream.read(limit)
 
 
 def exists(path: str) -> bool:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from webtext.pipeline.files import storage, tabular
 from webtext.schemas import tables
-from webtext.schemas.manifest import CORPUS_MANIFEST, CorpusManifest, ManifestError
+from webtext.schemas.manifest import CORPUS_MANIFEST, MAX_BYTES, CorpusManifest, ManifestError
 
 _ROWS = 1000  # documents in memory
 
@@ -37,7 +37,7 @@ class Corpus:
         if not storage.exists(path):
             raise ValueError(f"{path} is missing: give the folder that `webtext build` wrote as WORK/corpus")
         try:
-            return cls(folder, CorpusManifest.from_json(storage.read_bytes(path)))
+            return cls(folder, CorpusManifest.from_json(storage.read_bytes(path, MAX_BYTES + 1)))
         except ManifestError as error:
             raise ValueError(f"{path}: {error}. Build the corpus again, or copy it again") from error
 

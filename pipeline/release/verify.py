@@ -4,7 +4,6 @@ A problem is one line of text, and the search goes on behind it. Memory: one sha
 the corpus.
 """
 
-import glob
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,11 +15,13 @@ import numpy as np
 from webtext.pipeline import flow
 from webtext.pipeline.engine import packed
 from webtext.pipeline.files import storage
-from webtext.pipeline.release import shard_checks
+from webtext.pipeline.release import folder, shard_checks
 from webtext.pipeline.release import stage as shards
+from webtext.pipeline.release.folder import Files
 from webtext.pipeline.settings import ShardSettings
 from webtext.schemas.manifest import (
     CORPUS_MANIFEST,
+    MAX_BYTES,
     CorpusManifest,
     File,
     ManifestError,
@@ -39,7 +40,7 @@ _CHUNK = 2**20  # bytes read at a time for a digest
 def problems(corpus: str, advance: Advance) -> Iterator[str]:
     """What is wrong with the corpus in this folder, one line each; none for a sound one.
 
-    Hidden files in the folder do not count as strays: file managers and killed writers leave them.
+    The folder is looked at as hostile, see folder.py.
     """
     manifest, fault = read_manifest(corpus)
     if fault:
@@ -48,11 +49,10 @@ def problems(corpus: str, advance: Advance) -> Iterator[str]:
         return
     yield from ledger(manifest)
     yield from _layout(manifest)
-    found = _files_in(corpus)
-    listed = {CORPUS_MANIFEST, *(shard.name for shard in manifest.shards), *(text.name for text in manifest.texts)}
-    yield from (f"{name}: not listed in the manifest" for name in sorted(found.keys() - listed))
-
-    total = sum(size for name, size in found.items() if name in listed and name != CORPUS_MANIFEST)
+    listed = {*(shard.name for shard in manifest.shards), *(text.name for text in manifest.texts)}
+    yield from folder.strays(corpus, {CORPUS_MANIFEST, *listed})
+    found = folder.listed_files(corpus, listed)
+    total = sum(found.bytes.values())
     done = 0
 
     def count(read: int) -> None:
@@ -69,7 +69,7 @@ def problems(corpus: str, advance: Advance) -> Iterator[str]:
     for shard in manifest.shards:
         yield from _bytes(corpus, File(shard.name, shard.bytes, shard.sha256, shard.documents), found, count)
         batch = None
-        if shard.name in found:
+        if shard.name in found.bytes:
             batch, faults = shard_checks.check_shard(corpus, shard)
             yield from faults
         if batch is not None:
@@ -77,7 +77,7 @@ def problems(corpus: str, advance: Advance) -> Iterator[str]:
         text = texts.pop(_text_name(shard), None)
         if text is not None:
             yield from _bytes(corpus, text, found, count)
-            if text.name in found:
+            if text.name in found.bytes:
                 of_text, faults = shard_checks.check_text(corpus, text, shard, batch, settings)
                 yield from faults
                 clusters.append((text.name, b"".join(of_text)))
@@ -100,7 +100,7 @@ def read_manifest(corpus: str) -> tuple[CorpusManifest | None, str]:
         inner = storage.join(corpus, "corpus")
         hint = f"; did you mean {inner}?" if storage.exists(storage.join(inner, CORPUS_MANIFEST)) else ""
         raise FileNotFoundError(f"{corpus} is no corpus: it has no {CORPUS_MANIFEST}{hint}")
-    data = storage.read_bytes(path)
+    data = storage.read_bytes(path, MAX_BYTES + 1)
     try:
         return CorpusManifest.from_json(data), ""
     except ManifestError as error:
@@ -173,20 +173,13 @@ def _text_name(shard: TokenShard) -> str:
     return f"text/{shard.name.removesuffix(shards.TOKENS)}{shards.TEXT}"
 
 
-def _files_in(corpus: str) -> dict[str, int]:
-    """Sizes in bytes of all files below the folder, by their names in it."""
-    folder = glob.escape(corpus) if storage.is_local(corpus) else corpus
-    prefix = storage.join(corpus, "")
-    return {entry.path.removeprefix(prefix): entry.bytes for entry in storage.expand([storage.join(folder, "**")])}
-
-
-def _bytes(corpus: str, file: File, found: Mapping[str, int], count: Callable[[int], None]) -> Iterator[str]:
+def _bytes(corpus: str, file: File, found: Files, count: Callable[[int], None]) -> Iterator[str]:
     """Is the file there, in its size, with its digest?"""
-    if file.name not in found:
-        yield f"{file.name}: missing"
+    if file.name not in found.bytes:
+        yield f"{file.name}: {found.refused.get(file.name, 'missing')}"
         return
-    if found[file.name] != file.bytes:
-        yield f"{file.name}: has {found[file.name]} bytes, the manifest says {file.bytes}"
+    if found.bytes[file.name] != file.bytes:
+        yield f"{file.name}: has {found.bytes[file.name]} bytes, the manifest says {file.bytes}"
     digest = hashlib.sha256()
     try:
         with storage.open_binary(storage.join(corpus, file.name)) as stream:
