@@ -50,12 +50,14 @@ class EngineFlags:
         except ValueError as error:
             raise UsageError(str(error)) from error
         from webtext.pipeline.engine.beam_stage import run_stage
+        from webtext.pipeline.engine.scratch import scratch
         from webtext.pipeline.engine.stage import StageError
         from webtext.pipeline.files import storage
 
         storage.configure(self.beam)  # files are looked for before the first pipeline
         workers = self.workers or len(os.sched_getaffinity(0))
         try:
-            yield partial(run_stage, flags=self.beam, workers=workers)
+            with scratch():
+                yield partial(run_stage, flags=self.beam, workers=workers)
         except StageError as error:
             raise ValueError(str(error)) from error  # its message says what to do; the traceback says nothing more

@@ -48,8 +48,11 @@ class ExtractConfig:
 
 def run(config: ExtractConfig) -> int:
     """Print the decision on each page."""
+    from webtext.pipeline.engine.scratch import scratch
+
     try:
-        return _run(config)
+        with scratch():
+            return _run(config)
     except KeyboardInterrupt:
         complain("interrupted")
         return 130
