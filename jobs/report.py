@@ -25,7 +25,12 @@ def run(config: ReportConfig) -> int:
     name = preset_of(read_manifest(config.work).config)
     page = build_report(config.work, f"preset {name}" if name else "")
     out = config.out or storage.join(config.work, PAGE)
-    storage.publish_bytes(out, page.encode())
+    try:
+        storage.publish_bytes(out, page.encode())
+    except OSError as error:
+        raise OSError(
+            f"{out} can't be written: {error.strerror or error}; give another one with `webtext report --out`"
+        ) from error
     say(f"report: {out}")
     return 0
 

@@ -30,6 +30,8 @@ from webtext.schemas.manifest import StageManifest
 # pipeline reads the sources again: 8 million documents make 33 rounds over 4 GB of signatures.
 _LOCAL_SHUFFLE = 128 * 2**20
 
+_STAY = "finished parts stay, the same command does the others"
+
 _RAISED = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception): .*$", re.MULTILINE)
 
 # It prints the traceback of each error that is raised anyway, and then told in one line.
@@ -112,8 +114,15 @@ def run_stage(stage: Stage, flags: tuple[str, ...], workers: int) -> StageManife
     """Bring a stage to its manifest: skip it if it is complete, else run the parts that have no receipt.
 
     Raises:
-        StageError: a part failed or the ledger is not closed. Finished parts stay.
+        StageError: a part failed, its files can't be read or written, or the ledger is not closed. Finished parts stay.
     """
+    try:
+        return _run_stage(stage, flags, workers)
+    except OSError as error:
+        raise stages.StageError(f"stage {stage.name}: {error}; {_STAY}") from error
+
+
+def _run_stage(stage: Stage, flags: tuple[str, ...], workers: int) -> StageManifest:
     before = stages.completed(stage)
     if before is not None:
         return before
@@ -168,9 +177,7 @@ def _run_pipeline(
             raise KeyboardInterrupt from error
         # Beam repeats the message of what a part raised, and adds where in its graph that was.
         message = _cause(str(error).split(" [while running")[0])
-        raise stages.StageError(
-            f"stage {stage.name}: {message}; finished parts stay, the same command does the others"
-        ) from error
+        raise stages.StageError(f"stage {stage.name}: {message}; {_STAY}") from error
     if state != "DONE":
         raise stages.StageError(f"stage {stage.name}: the engine ended the job in state {state}")
 

@@ -247,7 +247,11 @@ def publish(path: str) -> Iterator[HashingSink]:
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}-{uuid.uuid4().hex}{_UNPUBLISHED}")
     os.makedirs(folder, exist_ok=True)
-    local = open(temporary, "wb")  # noqa: SIM115  before the block, so that its failure is told as it is
+    try:
+        local = open(temporary, "wb")  # noqa: SIM115  before the block, so that its failure is told as it is
+    except OSError as error:
+        error.filename = path
+        raise
     sink = HashingSink(local, temporary)
     try:
         with local:

@@ -29,6 +29,16 @@ def test_same_bytes_for_any_workers_and_engine(tmp_path, make, files):
     assert all(other == first for other in others)
 
 
+def test_what_the_launcher_itself_cant_write_is_told_like_an_error_of_a_part(tmp_path):
+    stage = toy_stages.even_stage(tmp_path)
+    taken = tmp_path / "manifest.json"
+    taken.mkdir()
+    with pytest.raises(StageError, match=r"stage even: .*manifest.json.*; finished parts stay, the same command"):
+        run_stage(stage, (), 0)
+    taken.rmdir()
+    assert run_stage(stage, (), 0).tally.passed == 20
+
+
 def test_a_killed_worker_costs_nothing(tmp_path):
     trap = tmp_path / "traps"
     trap.mkdir()

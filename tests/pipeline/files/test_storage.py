@@ -52,8 +52,10 @@ def test_a_folder_has_one_build_at_a_time(tmp_path):
 
 
 def test_a_file_that_cant_be_made_is_told_with_its_cause(tmp_path):
-    with pytest.raises(OSError, match="File name too long"), storage.publish(str(tmp_path / ("n" * 300))):
+    path = str(tmp_path / ("n" * 300))
+    with pytest.raises(OSError, match="File name too long") as caught, storage.publish(path):
         pass
+    assert caught.value.filename == path  # and not its temporary name
     assert os.listdir(tmp_path) == []
 
 
