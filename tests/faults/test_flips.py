@@ -1,4 +1,4 @@
-"""One flipped bit in any file of a work directory, between any two stages: the same corpus, if need be at the second try.
+"""One flipped bit in any file of a work directory, between any two stages: the same corpus, or it is told and mended.
 
 `make test-faults` flips a thousand. Each trial takes the directory as it was after some stage, flips one bit in one of
 its files, and gives the build's command again. The draw is by kind of file first, then by file and bit.
