@@ -69,14 +69,13 @@ def run_and_kill(command, environment, log, rng, wanted, killed, roles):
     return status
 
 
-def test_kills_change_no_corpus(calm, request, tmp_path):
+def test_kills_change_no_corpus(calm, request, tmp_path, scratch):
     kind, folder, expected = calm
     seed = request.config.option.fault_seed
     rng = random.Random(f"{seed} {kind}")
     roles = ROLES[kind]
     left, killed, statuses = request.config.option.kills * len(roles), Counter(), Counter()
-    scratch, work, log = tmp_path / "scratch", tmp_path / "work", tmp_path / "log"
-    scratch.mkdir()
+    work, log = tmp_path / "work", tmp_path / "log"
     command = fault_builds.command(folder, kind, work)
     environment = os.environ | {"TMPDIR": str(scratch)}
     while left:

@@ -1,8 +1,9 @@
 """What a part has fetched so far, on local disk: an archive and a journal, so that a kill costs the URLs in flight.
 
-A URL's records are appended to the archive, and then its line to the journal. After a kill the archive is cut to the
-end that the last whole line states. Both survive a killed process at once, and a crash of the machine but for the last
-second or so: `sync` is for the caller to call.
+A URL's records are appended to the archive, and then its line to the journal, with a checksum of the line and of all
+that is in the archive by then. After a kill the archive is cut to the end that the last line states up to which all is
+as it was written: what a flipped bit is in, and what follows it, is asked for again. Both survive a killed process at
+once, and a crash of the machine but for the last second or so: `sync` is for the caller to call.
 """
 
 import fcntl
@@ -11,9 +12,10 @@ import os
 import shutil
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, BinaryIO, Final, NamedTuple, Self
 
 import msgspec
+import xxhash
 
 from webtext.pipeline.files import storage
 from webtext.schemas.manifest import RECEIPT, ManifestError, Receipt
@@ -22,6 +24,8 @@ PREFIX: Final = ".spool-"
 ARCHIVE: Final = "pages.warc.gz"
 JOURNAL: Final = "journal.ndjson"
 LIVE: Final = "live.json"
+_SUM: Final = 17  # bytes in front of what a line says: its checksum, and a blank
+_BLOCK: Final = 2**20  # bytes read at a time
 
 
 class Entry(NamedTuple):
@@ -58,7 +62,8 @@ class Spool:
         _own(self._folder / ARCHIVE)
         # Without a buffer, because whole records are written, and each is to be in the file before its line.
         self._archive = (self._folder / ARCHIVE).open("ab", buffering=0)
-        self._head = msgspec.json.encode({"spool": 1, "fingerprint": fingerprint}) + b"\n"
+        self._head = msgspec.json.encode({"spool": 2, "fingerprint": fingerprint}) + b"\n"
+        self._seen = xxhash.xxh3_64()  # of all bytes of the archive
         self.entries: list[Entry] = []
         """What was finished before."""
         self._recover()
@@ -77,20 +82,23 @@ class Spool:
         return self._folder / ARCHIVE
 
     def _recover(self) -> None:
-        """Keep the lines, and what they vouch for, up to the first that is cut or states bytes that are not there."""
-        size = self._archive.seek(0, os.SEEK_END)
+        """Keep the lines, and what they vouch for, up to the first that is not as it was written, or its records."""
         self._journal.seek(0)
         lines = iter(self._journal.readlines())
         kept = archived = 0
         if next(lines, b"") == self._head:
             kept = len(self._head)
-            for line in lines:
-                entry = _entry(line)
-                if entry is None or not archived <= entry.end <= size:
-                    break
-                self.entries.append(entry)
-                kept += len(line)
-                archived = entry.end
+            with self.archive.open("rb") as archive:
+                for line in lines:
+                    entry = _entry(line)
+                    if entry is None or entry.end < archived:
+                        break
+                    seen = self._seen.copy()
+                    _read_on(archive, entry.end - archived, seen)
+                    if line != _line(entry, seen):
+                        break
+                    self.entries.append(entry)
+                    kept, archived, self._seen = kept + len(line), entry.end, seen
         self._journal.truncate(kept)
         self._archive.truncate(archived)
         if not kept:
@@ -103,12 +111,13 @@ class Spool:
         left = memoryview(records)
         while left:
             left = left[self._archive.write(left) :]
+        self._seen.update(records)
         self.size += len(records)
         return start
 
     def finish(self, entry: Entry) -> None:
         """Note a URL as finished. `entry.end` is `self.size`."""
-        self._journal.write(msgspec.json.encode(entry) + b"\n")
+        self._journal.write(_line(entry, self._seen))
         self._journal.flush()
 
     def sync(self) -> None:
@@ -135,13 +144,26 @@ def _own(archive: Path) -> None:
         copy.replace(archive)
 
 
+def _line(entry: Entry, seen: xxhash.xxh3_64) -> bytes:
+    """The line of a URL when so much of the archive was there."""
+    said = msgspec.json.encode(entry)
+    return f"{xxhash.xxh3_64_hexdigest(said + seen.digest())} ".encode() + said + b"\n"
+
+
 def _entry(line: bytes) -> Entry | None:
     if not line.endswith(b"\n"):
         return None
     try:
-        return msgspec.json.decode(line, type=Entry)
+        return msgspec.json.decode(line[_SUM:], type=Entry)
     except msgspec.DecodeError:
         return None
+
+
+def _read_on(archive: BinaryIO, size: int, seen: xxhash.xxh3_64) -> None:
+    """Take so many bytes, or as many as there are."""
+    while size > 0 and (block := archive.read(min(size, _BLOCK))):
+        seen.update(block)
+        size -= len(block)
 
 
 def sweep(folder: str, fingerprint: str) -> None:

@@ -1,17 +1,25 @@
 """Stage documents on real pages: the same tables for any number of workers; a child's death costs one page."""
 
+import gzip
+import os
+import shutil
 from functools import partial
 
 import hostile
 import pytest
 import toy_webs
+from given_tables import vouch_for
+from without_engine import run_here, run_until
 
 from webtext.pipeline.archives.warc import RawPage
+from webtext.pipeline.corpus import build_corpus
+from webtext.pipeline.documents import stage
 from webtext.pipeline.documents.sandboxed import make_extractor, request, verdict
 from webtext.pipeline.engine.sandbox import Sandbox
+from webtext.pipeline.inputs import Inputs
 from webtext.pipeline.settings import ExtractSettings
 from webtext.pipeline.text.document import Document
-from webtext.schemas.records import Loss, Reason
+from webtext.schemas.records import Loss, Page, Reason
 
 SENTENCE = "The old harbour town has changed a good deal since the railway came to the valley, people say. "
 GOOD = f"<html><body>{''.join(f'<p>{SENTENCE * 3}{n}</p>' for n in range(10))}</body></html>".encode()
@@ -65,3 +73,35 @@ def test_a_child_is_replaced_after_some_pages_and_none_is_lost():
     processes = [process for process, _ in answers]
     assert len(set(processes)) == 4
     assert len(set(processes[:12])) == len(set(processes[12:24])) == 1
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut"])
+def test_an_archive_that_changes_after_it_was_indexed_costs_no_page(web, tmp_path, damage):
+    shutil.copytree(web / "archives", tmp_path / "archives")
+    archive = tmp_path / "archives" / "pages-1.warc.gz"
+    archive.write_bytes(gzip.decompress(archive.read_bytes()))  # plain, where no checksum notices
+    inputs = Inputs.find([str(web / "posts.ndjson.zst")], [str(tmp_path / "archives" / "*")])
+    work = str(tmp_path / "work")
+    with pytest.raises(InterruptedError):
+        build_corpus(toy_webs.SETTINGS, inputs, work, run_until("documents"))
+    whole, times = archive.read_bytes(), archive.stat()
+    at = whole.rindex(b" the ")
+    archive.write_bytes(whole[:at] if damage == "cut" else whole[:at] + b" thf " + whole[at + 5 :])
+    with pytest.raises(OSError, match=r"pages-1\.warc\.gz has changed since it was indexed: at \d+, .* Restore it"):
+        build_corpus(toy_webs.SETTINGS, inputs, work, run_here)
+    assert archive.exists()
+    archive.write_bytes(whole)
+    os.utime(archive, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert (
+        not build_corpus(toy_webs.SETTINGS, inputs, work, run_here).stages["documents"].rejected.get("page_unreadable")
+    )
+
+
+def test_a_damaged_archive_of_a_stage_is_made_again(web, tmp_path):
+    archive = tmp_path / "00000.warc.gz"
+    archive.write_bytes(b"what a crawl has fetched")
+    vouch_for([archive], "fetch")
+    (tmp_path / "manifest.json").write_bytes(b"{}")
+    page = Page(bytes(16), "http://a.example/", 1, 1, 1, str(archive), 0, 1)
+    assert "The same build command makes it again" in str(stage._changed(page, "no record"))
+    assert list(tmp_path.iterdir()) == [archive]

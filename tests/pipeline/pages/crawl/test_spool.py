@@ -1,5 +1,7 @@
 """What a part has fetched so far, safe from kills."""
 
+import shutil
+
 import pytest
 
 from webtext.pipeline.files import storage
@@ -35,6 +37,27 @@ def test_a_spool_continues_after_its_last_whole_line(tmp_path, damage):
         spool.finish(entry_of(9, spool))
     with Spool(str(tmp_path), "mine") as spool:
         assert [entry.row for entry in spool.entries] == [*range(kept), 9]
+
+
+def test_nothing_behind_a_flipped_bit_is_kept(tmp_path):
+    whole = tmp_path / "whole"
+    with Spool(str(whole), "mine") as spool:
+        for row in range(4):
+            spool.append(bytes([row]) * 10)
+            spool.finish(entry_of(row, spool))
+    written, ends = (whole / ARCHIVE).read_bytes(), []
+    for name in (ARCHIVE, JOURNAL):
+        for at in range((whole / name).stat().st_size):
+            work = tmp_path / f"{name}-{at}"
+            shutil.copytree(whole, work)
+            data = bytearray((work / name).read_bytes())
+            data[at] ^= 1 << at % 8
+            (work / name).write_bytes(data)
+            with Spool(str(work), "mine") as spool:
+                assert [entry.row for entry in spool.entries] == list(range(len(spool.entries)))
+                assert spool.archive.read_bytes() == written[: 10 * len(spool.entries)]
+                ends.append(len(spool.entries))
+    assert set(ends) == {0, 1, 2, 3}
 
 
 def test_a_spool_of_another_stage_is_not_used(tmp_path):
