@@ -170,12 +170,12 @@ class Run:
             self._write(line)
         if self.skipped >= self.settings.max_nonfinite:
             self._write(self.metrics)
-            first = self.step - self.skipped + 1
+            known = {*self.settings.skip_steps, *range(self.step - self.skipped + 1, self.step + 1)}
             raise ValueError(
                 f"{self.skipped} steps in a row, up to step {self.step}, have no finite loss or gradient: loss "
                 f"{self.metrics['loss']}, gradient norm {self.metrics['grad_norm']}. The last checkpoint is of step "
                 f"{self.saved}: go on from it with a lower --train.lr or --train.clip, or, if it is their documents, "
-                f"with --train.skip-steps {' '.join(map(str, range(first, self.step + 1)))}"
+                f"with --train.skip-steps {' '.join(map(str, sorted(known)))}"
             )
         if validates:
             self.metrics["val_loss"] = self._validate()

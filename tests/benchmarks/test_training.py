@@ -1,5 +1,6 @@
 """The baseline computes what our model computes, both are given the same tokens, and the benchmarks run."""
 
+import embedding_gradient
 import loader
 import nanogpt
 import numpy as np
@@ -88,3 +89,10 @@ def test_train_step_prints_a_table(capsys, corpus):
     line = capsys.readouterr().out.splitlines()[-1]
     assert all(value > 0 for value in figures(line))
     assert float(line.strip("| ").split(" | ")[-1]) < 1e-4
+
+
+def test_embedding_gradient_prints_a_table(capsys):
+    embedding_gradient.main(["--width", "8", "--tokens", "16", "--rounds", "2"])
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[-2:]]
+    assert [row[0] for row in rows] == ["first", "next"]
+    assert all(float(cell) > 0 for row in rows for cell in row[1:])

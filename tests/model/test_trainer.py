@@ -244,6 +244,10 @@ class TestRefuses:
             with pytest.raises(ValueError, match="is in use by another process"):
                 train(counting_corpus, tmp_path, CONFIG, SETTINGS)
 
+    def test_a_pipe_in_place_of_the_lock_is_not_waited_for(self, counting_corpus, tmp_path):
+        os.mkfifo(tmp_path / ".lock")
+        assert train(counting_corpus, tmp_path, CONFIG, replace(SETTINGS, steps=1)).step == 1
+
     def test_a_validation_split_without_a_window(self, make_corpus, tmp_path):
         corpus = make_corpus([[[1, 2, 3] * 200]], [[[1, 2, 3]]])
         with pytest.raises(ValueError, match=r"has 4 tokens, one window takes 17: .*--train\.eval-every 0"):
