@@ -17,13 +17,10 @@ from typing import BinaryIO, Final
 import zstandard
 
 from webtext.pipeline.archives.decompressors import DAMAGED, GzipMember, Member, Plain, ZstdMember
+from webtext.pipeline.files.expansion import MOST_TIMES, Expansion
 
 MAX_LINE_BYTES: Final = 16 * 2**10
 """Longest ARC record line: far above what browsers and servers accept as URL."""
-
-# A page of text compresses by 3 to 20, what a person repeats by hundreds; gzip gives 1,032 at most, zstd 30,000.
-_MOST_TIMES: Final = 1100
-_FREE_OUTPUT: Final = 64 * 2**20  # bytes
 
 _CHUNK_BYTES: Final = 64 * 2**10
 # A zstd frame shows nothing before its first block is whole, which is 128 KiB at most.
@@ -56,7 +53,7 @@ class ArchiveReader:
 
     def __init__(self, stream: BinaryIO, start: int = 0) -> None:
         self._probes_left = _MAX_PROBES
-        self._room = _FREE_OUTPUT  # bytes that may be decompressed, before more of the file is used
+        self._expansion = Expansion()
         # Of the member that is open; see the properties of the same names.
         self._damage = ""
         self._corrupt = False
@@ -240,11 +237,10 @@ class ArchiveReader:
                 self._fail(f"the compressed member that starts at byte {self._member_start} is damaged: {error}")
                 self._corrupt = True
                 return b""
-            self._room += _MOST_TIMES * (self._input_at - before) - len(output)
-            if self._room < 0 and self._magic:
-                self._room = 0
+            self._expansion.used(self._input_at - before)
+            if self._expansion.gave(len(output)):
                 self._fail(
-                    f"the member that starts at byte {self._member_start} gives over {_MOST_TIMES} times its bytes"
+                    f"the member that starts at byte {self._member_start} gives over {MOST_TIMES} times its bytes"
                 )
                 return b""
             if output:

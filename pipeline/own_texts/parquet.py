@@ -5,12 +5,15 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from webtext.pipeline.files import storage, tabular
+from webtext.pipeline.files.expansion import MOST_TIMES, Expansion
 from webtext.pipeline.own_texts.record import DamagedFileError
 
-_ROWS = 32  # at a time: each may have a text of 16 MiB
+_ROWS = 8  # at a time: each may have a text of 16 MiB
 _READ = 2**20
+_TOO_MUCH: Final = f"its columns give over {MOST_TIMES} times their bytes, or rows without end"
 # What damaged files make pyarrow raise; the last two come from absurd lengths.
 _UNREADABLE: Final = (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError)
 
@@ -31,7 +34,7 @@ def records(path: str, names: Sequence[str]) -> Iterator[dict[str, Any]]:
             columns = [name for name in dict.fromkeys(names) if _has(table.schema_arrow, name)]
             if not columns:
                 raise DamagedFileError(path, f"has none of the columns {', '.join(names)}", rows)
-            for batch in table.iter_batches(_ROWS, columns=columns, use_threads=False):
+            for batch in _batches(table, columns):
                 values = {name: _values(_column(batch, name)) for name in columns}
                 for row in range(batch.num_rows):
                     yield {name: column[row] for name, column in values.items()}
@@ -42,6 +45,29 @@ def records(path: str, names: Sequence[str]) -> Iterator[dict[str, Any]]:
         _read_through(path)
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         raise DamagedFileError(path, f"damaged after {done} rows: {reason}", max(1, rows - done)) from error
+
+
+def _batches(table: pq.ParquetFile, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The rows, some at a time. Raises ValueError where they are more than the file can hold; see expansion.py."""
+    steps = [name.split(".") for name in columns]
+    expansion = Expansion()
+    for number in range(table.num_row_groups):
+        group = table.metadata.row_group(number)
+        chunks = [group.column(each) for each in range(group.num_columns)]
+        read = [chunk for chunk in chunks if any(chunk.path_in_schema.split(".")[: len(way)] == way for way in steps)]
+        expansion.used(sum(chunk.total_compressed_size for chunk in read))
+        # Before pages are decompressed whole, and again for values that stand in a dictionary once.
+        if sum(chunk.total_uncompressed_size for chunk in read) > expansion.room:
+            raise ValueError(_TOO_MUCH)
+        for batch in table.iter_batches(_ROWS, row_groups=[number], columns=list(columns), use_threads=False):
+            whole = pa.RecordBatch.from_arrays([*map(_spelt_out, batch.columns)], batch.schema.names)
+            if expansion.gave(whole.nbytes, whole.num_rows):
+                raise ValueError(_TOO_MUCH)
+            yield whole
+
+
+def _spelt_out(column: pa.Array) -> pa.Array:
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
 def _has(schema: pa.Schema, name: str) -> bool:
@@ -66,8 +92,7 @@ def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
 
 
 def _values(column: pa.Array) -> list[Any]:
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+    column = _spelt_out(column)
     kind = column.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return [_decoded(value) for value in column.cast(pa.large_binary()).to_pylist()]

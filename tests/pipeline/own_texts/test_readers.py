@@ -301,3 +301,23 @@ def test_damaged_parquet(tmp_path):
         with pytest.raises(DamagedFileError) as caught:
             found.extend(read_texts(str(path), "x", FIELDS))
         assert caught.value.records == lost
+
+
+def hostile_tables(folder):
+    """(file, rows of it that are read) of small files that unpack to gigabytes."""
+    long = "The quick brown fox jumps. " * 60_000
+    often = pa.DictionaryArray.from_arrays(pa.array([0] * 500, pa.int32()), [long])
+    pq.write_table(pa.table({"text": often}), folder / "dictionary.parquet", compression="zstd")
+    pq.write_table(pa.table({"text": [long] * 20}), folder / "plain.parquet", compression="zstd", use_dictionary=False)
+    pq.write_table(pa.table({"text": pa.nulls(10_000_000, pa.string())}), folder / "rows.parquet")
+    return {"dictionary": 0, "plain": 0, "rows": 100_000}
+
+
+def test_parquet_that_unpacks_to_gigabytes_is_refused(tmp_path):
+    for name, least in hostile_tables(tmp_path).items():
+        path, found = tmp_path / f"{name}.parquet", []
+        assert path.stat().st_size < 200_000
+        with pytest.raises(DamagedFileError, match="over 1100 times their bytes, or rows without end") as caught:
+            found.extend(read_texts(str(path), "", FIELDS))
+        assert least <= len(found)
+        assert len(found) + caught.value.records == pq.read_metadata(path).num_rows
