@@ -52,7 +52,7 @@ class Reason(StrEnum):
     PAGE_TOO_LARGE = "page_too_large"
     TOO_MANY_TAGS = "too_many_tags"
     TAG_TOO_LONG = "tag_too_long"
-    TOO_MANY_ATTRIBUTES = "too_many_attributes"  # in one tag
+    TOO_MANY_ATTRIBUTES = "too_many_attributes"  # in one tag, or in many
     TOO_DEEP = "too_deep"
     PAGE_UNREADABLE = "page_unreadable"
     EXTRACT_TIMEOUT = "extract_timeout"
@@ -117,7 +117,7 @@ _WORDS: Final[Mapping[Reason, str]] = {
     Reason.PAGE_TOO_LARGE: "the page has too many bytes",
     Reason.TOO_MANY_TAGS: "the page has too many tags",
     Reason.TAG_TOO_LONG: "a tag of the page is too long",
-    Reason.TOO_MANY_ATTRIBUTES: "a tag of the page has too many attributes",
+    Reason.TOO_MANY_ATTRIBUTES: "the page's tags have too many attributes",
     Reason.TOO_DEEP: "the page's tags are nested too deep",
     Reason.PAGE_UNREADABLE: "the page can't be read back from its archive",
     Reason.EXTRACT_TIMEOUT: "extraction took too much CPU time",

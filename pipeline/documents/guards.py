@@ -6,7 +6,6 @@ attributes in a tag, a nesting of 44 and a sum of depths of 148,000.
 """
 
 import re
-from collections.abc import Iterator
 from typing import Any, Final
 
 from lxml import etree  # type: ignore[import-untyped]
@@ -15,15 +14,18 @@ from webtext.pipeline.text.clean import CONTROLS
 from webtext.schemas.records import Loss, Reason
 
 _MAX_TAGS: Final = 50_000  # "<" in a page: some steps of trafilatura take the square of the elements
-_LONG_TAG: Final = 8192  # bytes; in shorter ones the attributes are too few to count
+_LONG_TAG: Final = 1024  # characters; in shorter ones the attributes are too few to count
 _MAX_TAG: Final = 1_500_000  # bytes; real pages have 635,000, a whole JSON document in one attribute
 _MAX_ATTRIBUTES: Final = 5_000  # in one tag: both lxml and trafilatura take the square of them, 2.5 s for 20,000
+_MAX_SQUARES: Final = _MAX_ATTRIBUTES**2  # over all tags
+_FEW: Final = 100  # attributes of a tag that don't matter
 _MAX_DEPTH: Final = 512  # lxml reads up to 2,048 and drops the rest
 # Links, lists and div are measured again for every ancestor: 7.6 s for 4,000 links below 1,000 div, a sum of 4 million.
 _MAX_DEPTHS: Final = 1_000_000
 
 _MARKUP: Final = re.compile(r"<[A-Za-z!/?]")
-_ATTRIBUTE: Final = re.compile(r"""[^\s"'=>/]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s>"']*))?|>""")
+_TAG: Final = re.compile(r"""<[A-Za-z][^=>]*+(?:=\s*+(?:"[^"]*+"|'[^']*+')?+[^=>]*+)*+""")
+_ATTRIBUTE: Final = re.compile(r"""[^\s"'=>/]++(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>"']*+))?+""")
 _SAMPLE: Final = 65_536  # characters that tell text from binary
 _BINARY: Final = 0.02  # share of control characters
 
@@ -39,41 +41,31 @@ def refuse(html: str) -> Loss | None:
     tags = html.count("<")
     if tags > _MAX_TAGS:
         return Loss(Reason.TOO_MANY_TAGS, f"{tags} tags, at most {_MAX_TAGS} are parsed")
-    in_script, seen = False, 0
-    for start, end in _long_pieces(html):
-        if not html[start].isalpha() or not (refusal := _refuse_tag(html[start:end])):
+    return _refuse_tags(html)
+
+
+def _refuse_tags(html: str) -> Loss | None:
+    tags = _TAG.findall(html)
+    if sum(length * length for length in map(len, tags)) <= _MAX_SQUARES:  # as of nearly every page
+        return None
+    in_script, seen, squares = False, 0, 0
+    for tag in _TAG.finditer(html):
+        start, end = tag.span()
+        if end - start <= _LONG_TAG:
             continue
-        in_script, seen = _in_script(html[seen : start - 1], in_script), start - 1
-        if not in_script:
-            return refusal
-    return None
-
-
-def _long_pieces(html: str) -> Iterator[tuple[int, int]]:
-    """Begin and end of what stands between a "<" and the next, where that is more than _LONG_TAG."""
-    at = html.find("<")
-    while at >= 0:
-        # All that lie before the last "<" in reach are short: thousands of tags cost one step.
-        near = html.rfind("<", at + 1, at + _LONG_TAG + 2)
-        if near < 0:
-            near = html.find("<", at + _LONG_TAG + 2)
-            end = near if near >= 0 else len(html)
-            if end - at - 1 > _LONG_TAG:
-                yield at + 1, end
-        at = near
-
-
-def _refuse_tag(piece: str) -> Loss | None:
-    """Of what follows a "<" up to the next. A tag with "<" in its values passes for a short one."""
-    end = 0
-    for attributes, match in enumerate(_ATTRIBUTE.finditer(piece)):
-        end = match.end()
-        if match[0] == ">":
-            break
-        if attributes > _MAX_ATTRIBUTES:
-            return Loss(Reason.TOO_MANY_ATTRIBUTES, f"over {_MAX_ATTRIBUTES} attributes in a tag")
-    if end > _MAX_TAG:
-        return Loss(Reason.TAG_TOO_LONG, f"a tag of {end} characters, at most {_MAX_TAG} are parsed")
+        attributes = sum(1 for _ in _ATTRIBUTE.finditer(html, start + 1, end)) - 1  # the first is the tag's name
+        if attributes <= _FEW and end - start <= _MAX_TAG:
+            continue
+        in_script, seen = _in_script(html[seen:start], in_script), start
+        if in_script:
+            continue
+        if end - start > _MAX_TAG:
+            return Loss(Reason.TAG_TOO_LONG, f"a tag of {end - start} characters, at most {_MAX_TAG} are parsed")
+        squares += attributes * attributes
+        if squares > _MAX_SQUARES:
+            return Loss(
+                Reason.TOO_MANY_ATTRIBUTES, f"over {_MAX_ATTRIBUTES} attributes in a tag, or as dear ones in many"
+            )
     return None
 
 

@@ -2,8 +2,6 @@ import gzip
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from webtext.pipeline.documents import guards, main_text
 from webtext.pipeline.documents.decode import decode
@@ -64,11 +62,17 @@ def test_no_real_page_is_refused():
     assert refused == []
 
 
-@given(st.lists(st.one_of(st.just("<"), st.integers(8_180, 8_200).map("x".__mul__), st.just("y")), max_size=30))
-def test_long_pieces_are_those_of_a_split(parts):
-    html = "".join(parts)
-    long = [piece for piece in html.split("<")[1:] if len(piece) > 8192]
-    assert [html[start:end] for start, end in guards._long_pieces(html)] == long
+@pytest.mark.parametrize("attribute", ["a='<' ", 'a="<b>" ', "a = '>' ", "a=<\n", "a='\"<' "])
+def test_attributes_are_counted_over_marks_in_their_values(attribute):
+    assert reason("<html><p " + attribute * 5_200 + ">x") is Reason.TOO_MANY_ATTRIBUTES
+    assert reason("<html><p " + attribute * 4_900 + ">x") is None
+
+
+def test_attributes_of_many_tags_count_by_their_squares():
+    tag = "<p " + "".join(f"a{number} " for number in range(1000)) + ">x</p>"
+    assert reason("<html>" + tag * 25) is None
+    assert reason("<html>" + tag * 26) is Reason.TOO_MANY_ATTRIBUTES
+    assert reason("<html>" + "<p a=1 b=2 c=3>x" * 40_000) is None
 
 
 def test_a_script_full_of_what_looks_like_tags_takes_no_square_of_time():
