@@ -1,9 +1,7 @@
-import asyncio
 import json
-import threading
 
 import pytest
-from loopback import HTML, answer, moved, serve
+from loopback import HTML, answer, moved, serving
 
 from webtext.jobs.cli import main
 
@@ -11,24 +9,10 @@ from webtext.jobs.cli import main
 @pytest.fixture
 def site():
     """A real server in a thread of its own."""
-    started, stop = threading.Event(), threading.Event()
-    found = []
-
-    async def run():
-        robots = answer(b"User-agent: *\nDisallow: /closed", kind="text/plain")
-        async with serve(
-            {"/": answer(), "/old": moved("/"), "/x.pdf": answer(kind="application/pdf")}, robots=robots
-        ) as it:
-            found.append(it)
-            started.set()
-            await asyncio.to_thread(stop.wait)
-
-    thread = threading.Thread(target=asyncio.run, args=(run(),))
-    thread.start()
-    started.wait()
-    yield found[0]
-    stop.set()
-    thread.join()
+    robots = answer(b"User-agent: *\nDisallow: /closed", kind="text/plain")
+    pages = {"/": answer(), "/old": moved("/"), "/x.pdf": answer(kind="application/pdf")}
+    with serving(pages, robots) as server:
+        yield server
 
 
 FLAGS = ["--contact", "me@example.org", "--delay", "0", "--retries", "0", "--backoff", "0"]

@@ -1,16 +1,13 @@
 """Nothing that strangers wrote acts on a terminal: each command, given hostile names."""
 
-import asyncio
 import json
 import shutil
 import sys
-import threading
-from contextlib import contextmanager
 
 import pyarrow.parquet as pq
 import pytest
 from hostile_names import HOSTILE, unseen
-from loopback import answer, serve
+from loopback import answer, serving
 from processes import finished
 from rich.console import Console
 
@@ -107,30 +104,9 @@ def test_extract_tells_of_hostile_files(tmp_path, capsys):
     assert json.loads(out)["file"] == str(page)
 
 
-@contextmanager
-def site(pages):
-    """A real server in a thread of its own."""
-    started, stop, found = threading.Event(), threading.Event(), []
-
-    async def run():
-        async with serve(pages) as server:
-            found.append(server)
-            started.set()
-            await asyncio.to_thread(stop.wait)
-
-    thread = threading.Thread(target=asyncio.run, args=(run(),))
-    thread.start()
-    started.wait()
-    try:
-        yield found[0]
-    finally:
-        stop.set()
-        thread.join()
-
-
 def test_fetch_tells_of_hostile_headers(capsys):
     kind = "\x9b31m\x7fx/\u00adz"  # C1 and DEL: what a header may carry in Latin-1
-    with site({"/": answer(kind=kind)}) as server:
+    with serving({"/": answer(kind=kind)}) as server:
         flags = ["--contact", "me@example.org", "--allow-private", "--ports", str(server.port), "--retries", "0"]
         assert cli.main(["fetch", server.url("/"), HOSTILE, *flags]) == 1
     told = [json.loads(line) for line in printed(capsys)[0].splitlines()]

@@ -5,9 +5,11 @@ from functools import partial
 from pathlib import Path
 
 import loopback_site
+import msgspec
 from given_tables import write_table
 
 from webtext.pipeline.archives import warc
+from webtext.pipeline.engine import packed
 from webtext.pipeline.engine.stage import (
     Shuffle,
     Stage,
@@ -20,7 +22,8 @@ from webtext.pipeline.engine.stage import (
 from webtext.pipeline.files import tabular
 from webtext.pipeline.identity import urls
 from webtext.pipeline.pages.crawl.settings import FetchSettings
-from webtext.pipeline.pages.crawl.stage import FetchPlan, emit_fetch, run_fetch
+from webtext.pipeline.pages.crawl.spool import JOURNAL, PREFIX, Entry
+from webtext.pipeline.pages.crawl.stage import _RECORD, FetchPlan, emit_fetch, run_fetch, targets_of
 from webtext.schemas import tables
 from webtext.schemas.records import Reason
 
@@ -114,3 +117,22 @@ def page_at(row):
 def site_page(url):
     host = {host.address: host for host in loopback_site.hosts()}[urls.host_of(url)]
     return loopback_site.page_of(host, urls.path_of(url))
+
+
+def journalled(stage):
+    """URLs that a journal has as finished, and not only until the next run."""
+    found = set()
+    blocks = [
+        block
+        for source in stage.shuffle.sources
+        for block in emit_blocks(stage.shuffle, frozenset(part.ordinal for part in stage.parts), source)
+    ]
+    for part in stage.parts:
+        path = Path(stage.folder) / f"{PREFIX}{part.name}" / JOURNAL
+        if path.exists():
+            mine = [block for ordinal, block in blocks if ordinal == part.ordinal]
+            links = [path for source in stage.shuffle.sources for path in source.inputs["links"]]
+            targets = targets_of(packed.gather(mine, _RECORD), links)
+            entries = [msgspec.json.decode(line, type=Entry) for line in path.read_bytes().split(b"\n")[1:-1]]
+            found |= {targets[entry.row].url for entry in entries if not entry.again}
+    return found

@@ -3,8 +3,9 @@
 import asyncio
 import socket
 import ssl
+import threading
 import time
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -83,6 +84,27 @@ async def serve(handler, tls: ssl.SSLContext | None = None, robots: bytes | None
         yield server
     finally:
         listener.close()
+
+
+@contextmanager
+def serving(handler, robots=MISSING):
+    """A server as `serve` makes it, in a thread of its own."""
+    started, stop, found = threading.Event(), threading.Event(), []
+
+    async def run():
+        async with serve(handler, robots=robots) as server:
+            found.append(server)
+            started.set()
+            await asyncio.to_thread(stop.wait)
+
+    thread = threading.Thread(target=asyncio.run, args=(run(),))
+    thread.start()
+    started.wait()
+    try:
+        yield found[0]
+    finally:
+        stop.set()
+        thread.join()
 
 
 class Names(AbstractResolver):

@@ -223,9 +223,11 @@ class Crawl:
             self._asked.add(turn.host)
             self._uplink.first(heard)
         self._heard |= heard
-        since = begun if heard else self._silent_since.setdefault(turn.host, begun)
+        since = begun
         if heard:
             self._silent_since.pop(turn.host, None)
+        else:
+            since = self._silent_since.setdefault(turn.host, begun)
         self._failed.pop(turn.row, None)
         if outcome.outage:
             self._failed[turn.row] = outcome
@@ -235,7 +237,7 @@ class Crawl:
             self._record(turn.row, outcome)
         pause = client.wait(url)
         given_up = self._frontier.done(turn, time.monotonic(), pause, answered=answered, again=outcome.outage)
-        if given_up or (turn.aside >= _UNHEARD and not self._heard):
+        if not heard and (given_up or (turn.aside >= _UNHEARD and not self._heard)):
             await self._uplink.check(client, since)
         for row in given_up:
             self._record(row, self._failed.pop(row, None))

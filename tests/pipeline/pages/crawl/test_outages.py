@@ -12,7 +12,8 @@ from pathlib import Path
 import crawl_parts
 import loopback_site
 import pytest
-from crawl_parts import SETTINGS, crawl_of, fetch_stage, rows_of, run_part, run_stage, write_links
+from crawl_parts import SETTINGS, fetch_stage, journalled, rows_of, run_part, run_stage, write_links
+from loopback import answer, moved, serving
 from processes import finished, living, started, wait_for
 
 from webtext.pipeline.engine.stage import RECEIPT, StageError
@@ -81,37 +82,48 @@ def test_a_host_that_is_down_for_a_while_loses_no_url(tmp_path):
 def test_a_host_that_is_down_when_the_crawl_begins_loses_no_url(tmp_path):
     with loopback_site.running(tmp_path / "log") as port:
         pass
-    write_links(tmp_path / "0.links.parquet", [f"http://{GOOD[0]}:{port}/{n}.html" for n in range(20)])
-    with crawl(tmp_path, PATIENT) as process:
-        wait_for(lambda: set_aside(tmp_path))
-        with loopback_site.running(tmp_path / "log", port):
-            _, errors = process.communicate()
+    down = [f"http://{GOOD[0]}:{port}/{n}.html" for n in range(20)]
+    with loopback_site.running(tmp_path / "other") as other:
+        write_links(tmp_path / "0.links.parquet", [*down, f"http://{GOOD[1]}:{other}/0.html"])
+        with crawl(tmp_path, PATIENT) as process:
+            wait_for(lambda: set_aside(tmp_path))
+            with loopback_site.running(tmp_path / "log", port):
+                _, errors = process.communicate()
     assert process.returncode == 0, errors
-    assert [row["verdict"] for row in rows_of(tmp_path).values()] == [""] * 20
+    assert [row["verdict"] for row in rows_of(tmp_path).values()] == [""] * 21
 
 
 def test_a_network_that_is_lost_stops_the_crawl_which_goes_on_when_it_is_back(tmp_path):
     log = tmp_path / "log"
     with ExitStack() as first:
         port = first.enter_context(loopback_site.running(log))
-        crawl_of(tmp_path, port)
-        stage = fetch_stage(tmp_path, parts=1)
+        found = [f"http://{host}:{port}/{n}.html" for host in GOOD[:60] for n in range(4)]
+        write_links(tmp_path / "0.links.parquet", found)
+        stage = fetch_stage(tmp_path, replace(SETTINGS, revisits=PATIENT), parts=1)
         with crawl(tmp_path, revisits=1) as process:
-            wait_for(lambda: journal_lines(stage.folder) >= 150)
+            wait_for(lambda: journal_lines(stage.folder) >= 80)
             first.close()
             _, errors = process.communicate()
     assert process.returncode == 1
     assert "0 of 20 hosts of the crawl answer: is the network of this machine up? No URL is given up" in errors
     assert not list((tmp_path / "fetch").glob(f"*{RECEIPT}"))
-    asked, kept = pages_asked(log), journal_lines(stage.folder)
+    done, asked = journalled(stage), len(loopback_site.requests(log))
     with loopback_site.running(log, port):
         run_stage(stage)
-        expected = {urls.canonicalize(target.url): target.verdict for target in loopback_site.targets(port)}
-    assert {url: row["verdict"] for url, row in rows_of(tmp_path).items()} == expected
-    good = [(host, path) for host, path in asked if host in GOOD]
-    twice = [page for page in good if pages_asked(log)[page] > 1]
-    assert kept >= 150
-    assert len(twice) <= len(asked) - kept + sum(1 for host, _ in asked if host not in GOOD)
+    later = {f"http://{request.host}:{port}{request.path}" for request in loopback_site.requests(log)[asked:]}
+    assert len(done) >= 80
+    assert not later & done
+    assert {url: row["verdict"] for url, row in rows_of(tmp_path).items()} == dict.fromkeys(found, "")
+
+
+def test_a_host_that_leads_to_dead_ones_is_not_given_up_with_them(tmp_path):
+    dead = [f"/{n}" for n in range(8)]
+    elsewhere = f"http://{GOOD[0]}:{loopback_site.CLOSED_PORT}/"
+    with serving({**dict.fromkeys(dead, moved(elsewhere)), "/page": answer()}) as server:
+        write_links(tmp_path / "0.links.parquet", [server.url(path) for path in [*dead, "/page"]])
+        run_stage(fetch_stage(tmp_path, parts=1))
+    verdicts = {url: row["verdict"] for url, row in rows_of(tmp_path).items()}
+    assert verdicts == {server.url("/page"): ""} | {server.url(path): "connect_failed" for path in dead}
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,11 @@ from pathlib import Path
 
 import crawl_parts
 import loopback_site
-import msgspec
-from crawl_parts import DELAY, PARTS, crawl_of, page_at, rows_of, run_stage, site_page, write_links
+from crawl_parts import DELAY, PARTS, crawl_of, journalled, page_at, rows_of, run_stage, site_page, write_links
 from processes import started
 
-from webtext.pipeline.engine import packed
-from webtext.pipeline.engine.stage import emit_blocks
 from webtext.pipeline.identity import urls
-from webtext.pipeline.pages.crawl.spool import JOURNAL, PREFIX, Entry
-from webtext.pipeline.pages.crawl.stage import _RECORD, targets_of
+from webtext.pipeline.pages.crawl.spool import JOURNAL, PREFIX
 
 ONE_PART = """
 import sys, crawl_parts
@@ -108,22 +104,3 @@ def lines_of(stage):
     """Lines of all journals. A finished part leaves its own there until the next part begins."""
     paths = Path(stage.folder).glob(f"{PREFIX}*/{JOURNAL}")
     return sum(path.read_bytes().count(b"\n") for path in paths)
-
-
-def journalled(stage):
-    """URLs that a journal has as finished, and not only until the next run."""
-    found = set()
-    blocks = [
-        block
-        for source in stage.shuffle.sources
-        for block in emit_blocks(stage.shuffle, frozenset(range(PARTS)), source)
-    ]
-    for part in stage.parts:
-        path = Path(stage.folder) / f"{PREFIX}{part.name}" / JOURNAL
-        if path.exists():
-            mine = [block for ordinal, block in blocks if ordinal == part.ordinal]
-            links = [path for source in stage.shuffle.sources for path in source.inputs["links"]]
-            targets = targets_of(packed.gather(mine, _RECORD), links)
-            entries = [msgspec.json.decode(line, type=Entry) for line in path.read_bytes().split(b"\n")[1:-1]]
-            found |= {targets[entry.row].url for entry in entries if not entry.again}
-    return found
