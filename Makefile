@@ -4,24 +4,32 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+HASHES := constraints-hashed.txt
+COMPILE = $(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-annotate --quiet \
+	--custom-compile-command "make constraints"
 
-.PHONY: demo test test-notebook format check lint install constraints clean engines test-engines test-built-engines
+.PHONY: demo test test-notebook format check lint install constraints sbom clean engines test-engines test-built-engines
 
 install: $(STAMP)
 
 $(BIN)/uv:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "webtext needs Python >= 3.11, this is " + sys.version)'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9"
+	sed -n '/^uv==/,/[^\\]$$/p' $(HASHES) >.venv/uv.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt
 
-$(STAMP): pyproject.toml constraints.txt | $(BIN)/uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[train,dev]'
+# uv refuses a file whose sha256 is none of those that the constraints have.
+$(STAMP): pyproject.toml $(HASHES) | $(BIN)/uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c $(HASHES) --build-constraints $(HASHES) -e '.[train,dev]'
 	touch $@
 
 # The newest versions that pyproject.toml allows, for every Python that it names. Run the tests with them, then commit.
+# Two files, because pip, which recipes use, takes hashes for all packages or for none.
 constraints: | $(BIN)/uv
-	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --no-annotate \
-		--quiet --custom-compile-command "make constraints" -o constraints.txt
+	$(COMPILE) --upgrade -o constraints.txt
+	$(COMPILE) -c constraints.txt --generate-hashes -o $(HASHES)
+	$(MAKE) install
+	$(BIN)/python .ci/licences.py --write
 
 demo: $(STAMP)
 	$(BIN)/webtext demo
@@ -56,6 +64,12 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# What webtext is installed with, as a CycloneDX bill of materials; it is held against CycloneDX's schema.
+sbom: $(STAMP)
+	mkdir -p build
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --spec-version 1.6 --output-format JSON \
+		--output-reproducible --validate --output-file build/sbom.json $(BIN)/python
 
 clean:
 	rm -rf .venv build dist *.egg-info
