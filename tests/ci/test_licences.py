@@ -1,8 +1,6 @@
-"""The check of licences: which expressions pass, and that the list is of what is installed."""
+"""The check of licences: which expressions pass, and what the list has to have."""
 
 import importlib.util
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -45,9 +43,3 @@ def test_what_the_list_does_not_have_is_told(licences):
     assert [line.partition(":")[0] for line in found] == ["b", "c", "x", "y"]
     assert "not allowed" in found[2]
     assert "unknown" in found[3]
-
-
-def test_the_list_is_of_what_is_installed():
-    done = subprocess.run([sys.executable, SCRIPT], capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "all allowed" in done.stdout
