@@ -15,7 +15,7 @@ from webtext.pipeline.documents.sandboxed import make_extractor, request, verdic
 from webtext.pipeline.engine.sandbox import Sandbox
 from webtext.pipeline.engine.stage import Part, PartOutput, Stage, numbered, paths_of
 from webtext.pipeline.files import storage, tabular
-from webtext.pipeline.files.stage_files import DamagedFileError, withdraw
+from webtext.pipeline.files.stage_files import StageFileError, withdraw
 from webtext.pipeline.flow import DOCUMENTS, PAGES_TABLE
 from webtext.pipeline.settings import ExtractSettings
 from webtext.schemas import tables
@@ -75,7 +75,7 @@ def _changed(page: Page, what: str) -> OSError:
     """An archive is not what it was when it was indexed: the page can't be lost for that."""
     where = f"{page.archive} has changed since it was indexed: at {page.offset}, {what}"
     if withdraw(page.archive):
-        return DamagedFileError(f"{where}. The same build command makes it again")
+        return StageFileError(f"{where}. The same build command makes it again")
     return OSError(f"{where}. Restore it, and give the same command again; or give another --work")
 
 

@@ -126,7 +126,7 @@ def read(paths: Sequence[str], ordinal: int, parts: int, columns: Sequence[str] 
     """What these files hold for one part, in the order of the files; all columns, or only these.
 
     Raises:
-        DamagedFileError: see stage_files.
+        StageFileError: see stage_files.
     """
     for path in paths:
         with open_stage_file(path) as stream:

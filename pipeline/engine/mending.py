@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from webtext.pipeline.engine.stage import Stage, StageError
 from webtext.pipeline.files import storage
-from webtext.pipeline.files.stage_files import DamagedFileError
+from webtext.pipeline.files.stage_files import StageFileError
 from webtext.schemas.manifest import STAGE_MANIFEST, StageManifest
 
 _LOG: Final = logging.getLogger(__name__)
@@ -28,13 +28,13 @@ def mending(recipe: Callable[[RunStage], _T], run: RunStage) -> _T:
         run: brings one stage to its manifest, see beam_stage.run_stage.
 
     Raises:
-        StageError, DamagedFileError: a stage failed for another reason, or there is damage time and again.
+        StageError, StageFileError: a stage failed for another reason, or there is damage time and again.
     """
     for left in reversed(range(_ROUNDS)):
         done: list[Stage] = []
         try:
             return recipe(_noting(run, done))
-        except (StageError, DamagedFileError) as error:  # of a part, or of the launcher itself
+        except (StageError, StageFileError) as error:  # of a part, or of the launcher itself
             withdrawn = [s.name for s in done if not storage.exists(storage.join(s.folder, STAGE_MANIFEST))]
             if not withdrawn or not left:
                 raise

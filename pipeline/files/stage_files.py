@@ -14,7 +14,7 @@ from webtext.pipeline.files.checksums import CheckedStream, read_sums
 from webtext.schemas.manifest import RECEIPT, STAGE_MANIFEST
 
 
-class DamagedFileError(OSError):
+class StageFileError(OSError):
     """A file of a stage is not what its part wrote. Its receipt is withdrawn."""
 
 
@@ -34,13 +34,13 @@ def open_stage_file(path: str) -> BinaryIO:
     """A seekable stream of a file of a stage, each piece of it checked.
 
     Raises:
-        DamagedFileError: here and in each read, where the file or its receipt is damaged or missing.
+        StageFileError: here and in each read, where the file or its receipt is damaged or missing.
         OSError: the file can't be read.
     """
 
     def damaged(what: str) -> NoReturn:
         withdraw(path)
-        raise DamagedFileError(f"{path} is damaged: {what}. The same build command makes it again")
+        raise StageFileError(f"{path} is damaged: {what}. The same build command makes it again")
 
     name = path.rsplit("/", 1)[-1]
     try:

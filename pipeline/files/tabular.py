@@ -65,7 +65,7 @@ def open_parquet(path: str, open_file: Callable[[str], BinaryIO] = open_stage_fi
     """A Parquet file of a stage (of others with `storage.open_binary`), to be read with use_threads=False.
 
     Raises:
-        DamagedFileError: here and where it is read, see stage_files.
+        StageFileError: here and where it is read, see stage_files.
     """
     with open_file(path) as stream, pq.ParquetFile(stream, pre_buffer=False) as table:
         yield table

@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import fault_builds
@@ -30,6 +30,11 @@ class Cgroup:
 
     def limit(self, size):
         self._limit.write_text(str(size))
+
+    def is_gone(self):
+        with suppress(OSError):
+            self.folder.rmdir()
+        return not self.folder.exists()
 
     def peak(self):
         return int(self._peak.read_text())
@@ -53,7 +58,7 @@ def cgroup(name):
     try:
         yield made
     finally:
-        folder.rmdir()
+        wait_for(made.is_gone)  # its last processes are being forgotten
 
 
 def run_inside(group, command, log, environment):

@@ -133,6 +133,8 @@ def journalled(stage):
             mine = [block for ordinal, block in blocks if ordinal == part.ordinal]
             links = [path for source in stage.shuffle.sources for path in source.inputs["links"]]
             targets = targets_of(packed.gather(mine, _RECORD), links)
-            entries = [msgspec.json.decode(line, type=Entry) for line in path.read_bytes().split(b"\n")[1:-1]]
+            entries = [
+                msgspec.json.decode(line.split(b" ", 1)[1], type=Entry) for line in path.read_bytes().split(b"\n")[1:-1]
+            ]
             found |= {targets[entry.row].url for entry in entries if not entry.again}
     return found

@@ -3,7 +3,7 @@ import pytest
 from given_tables import write_table
 
 from webtext.pipeline.files import tabular
-from webtext.pipeline.files.stage_files import DamagedFileError, open_stage_file, withdraw
+from webtext.pipeline.files.stage_files import StageFileError, open_stage_file, withdraw
 
 SCHEMA = pa.schema([("n", pa.int64())])
 
@@ -30,10 +30,10 @@ def test_a_flipped_bit_is_named_and_its_receipt_withdrawn(table, place):
     data = bytearray(table.read_bytes())
     data[int(place * len(data))] ^= 16
     table.write_bytes(data)
-    with pytest.raises(DamagedFileError, match=r"stage/00003\.numbers\.parquet is damaged: bytes .* not as written"):
+    with pytest.raises(StageFileError, match=r"stage/00003\.numbers\.parquet is damaged: bytes .* not as written"):
         tabular.read_columns(str(table))
     assert names(table) == [table.name]
-    with pytest.raises(DamagedFileError, match="its receipt is"):  # by who comes later
+    with pytest.raises(StageFileError, match="its receipt is"):  # by who comes later
         open_stage_file(str(table))
 
 
@@ -43,12 +43,12 @@ def test_a_file_or_receipt_that_is_gone_or_spoilt_is_damage(table):
     spoilt = (b"", b"{}", whole.replace(b"00003.numbers", b"00003.mumbers"), whole.replace(b'"bytes":', b'"bytes":1'))
     for data in (*spoilt, whole.replace(b'parquet":"', b'parquet":"AAAA'), b"\xff" + whole):
         receipt.write_bytes(data)
-        with pytest.raises(DamagedFileError, match=r"its receipt .*00003\.receipt\.json can't be read"):
+        with pytest.raises(StageFileError, match=r"its receipt .*00003\.receipt\.json can't be read"):
             open_stage_file(str(table))
         assert not receipt.exists()
     receipt.write_bytes(whole)
     table.unlink()
-    with pytest.raises(DamagedFileError, match="it is missing"):
+    with pytest.raises(StageFileError, match="it is missing"):
         open_stage_file(str(table))
 
 
