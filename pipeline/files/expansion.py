@@ -1,16 +1,16 @@
 """How much a compressed file may become, so that a small one can't take hours.
 
-Text compresses by 3 to 20, what a machine repeats by hundreds; gzip gives 1,032 times its input at most, zstd 30,000
+Text compresses by 3 to 20, what a machine repeats by a hundred; gzip gives 1,032 times its input at most, zstd 30,000
 times and Parquet without end. A file that goes beyond is read up to that place.
 """
 
 from typing import Final
 
-MOST_TIMES: Final = 1100
+MOST_TIMES: Final = 250
 """Times the bytes of a file that may come out of it."""
 _MOST_RECORDS: Final = 10  # for each of its bytes
 
-_FREE_BYTES: Final = 16 * 2**20
+_FREE_BYTES: Final = 8 * 2**20
 _FREE_RECORDS: Final = 100_000
 
 

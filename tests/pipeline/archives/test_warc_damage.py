@@ -123,7 +123,7 @@ def test_a_member_that_gives_thousands_of_times_its_bytes_costs_no_other():
         Reason.BAD_RECORD,
         digest(page(1)),
     ]
-    assert "over 1100 times its bytes" in found[1].detail
+    assert "over 250 times its bytes" in found[1].detail
 
 
 def test_a_header_without_end_ends_before_the_next_record():

@@ -159,7 +159,7 @@ def test_a_read_error_stays_a_read_error(name):
 def test_lines_without_end_are_told_after_those_that_a_file_can_hold(line):
     data = zstd(b"a\n" + line * 20_000_000)
     lines, got = open_lines(io.BytesIO(data), "x"), []
-    with pytest.raises(TruncatedInputError, match="over 1100 times their bytes, or lines without end") as caught:
+    with pytest.raises(TruncatedInputError, match="over 250 times their bytes, or lines without end") as caught:
         got.extend(lines)
     assert got[:2] == [b"a", line[:-1]]
     assert len(got) == caught.value.lines < 100_000 + 10 * len(data)
@@ -174,5 +174,5 @@ def test_text_that_repeats_is_no_bomb():
 def test_a_line_of_gigabytes_is_told():
     writer = zstandard.ZstdCompressor().compressobj()
     data = b"".join([writer.compress(b"a\n"), *(writer.compress(bytes(2**20)) for _ in range(1000)), writer.flush()])
-    with pytest.raises(TruncatedInputError, match="over 1100 times"):
+    with pytest.raises(TruncatedInputError, match="over 250 times"):
         lines_of(data)
