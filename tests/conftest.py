@@ -15,8 +15,9 @@ def pytest_addoption(parser):
         "--update-golden", action="store_true", help="write what is measured into golden files; review their diff"
     )
     parser.addoption("--notebook", action="store_true", help="run the notebook in a kernel of its own, for minutes")
-    parser.addoption("--flips", type=int, default=6, help="bits to flip in the files of each kind of build")
-    parser.addoption("--kills", type=int, default=1, help="processes of each role to kill in each kind of build")
+    parser.addoption("--faults", action="store_true", help="kill processes of builds, and starve them, for minutes")
+    parser.addoption("--flips", type=int, default=3, help="bits to flip in the files of each kind of build")
+    parser.addoption("--kills", type=int, default=3, help="with --faults, processes of each role to kill in each kind")
     parser.addoption("--fault-seed", type=int, default=0, help="what is flipped and killed, and when")
     parser.addoption(
         "--floor", action="store_true", help=f"fail if fewer tests passed than the number in tests/{FLOOR.name}"

@@ -17,6 +17,9 @@ from webtext.pipeline.release.verify import problems
 logging.getLogger("webtext.pipeline.engine.mending").setLevel(logging.ERROR)  # it tells a thousand times
 
 
+pytestmark = pytest.mark.timeout(7200)  # for a thousand
+
+
 @pytest.fixture(scope="module", params=fault_builds.KINDS)
 def stages(request, tmp_path_factory):
     """Kind, folder, digests of the corpus, and copies of the work directory after each stage, by the stage's name."""

@@ -16,6 +16,7 @@ import fault_builds
 import pytest
 from processes import LIMIT, children, living, started, wait_for
 
+pytestmark = [pytest.mark.timeout(7200), pytest.mark.usefixtures("faults_wanted")]
 ROLES = {"links": ("launcher", "fork server", "worker", "sandbox"), "texts": ("launcher", "fork server", "worker")}
 ONE_BUILD = 4  # kills; then it is left to end
 
@@ -39,7 +40,7 @@ def is_fork_server(pid):
 
 
 @pytest.fixture(scope="module", params=fault_builds.KINDS)
-def calm(request, tmp_path_factory):
+def calm(faults_wanted, request, tmp_path_factory):
     """Kind, folder, and digests of a build left alone."""
     folder = tmp_path_factory.mktemp(request.param)
     fault_builds.write_inputs(folder, request.param)

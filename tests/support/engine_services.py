@@ -263,15 +263,15 @@ class Store:
 
 
 @contextmanager
-def s3(logs: Path) -> Iterator[Store]:
-    """An S3 server over a folder, with one bucket."""
-    port = free_port()
+def s3(logs: Path, port: int = 0, shown: int = 0) -> Iterator[Store]:
+    """An S3 server over a folder, with one bucket; at `port`, and reached by `shown` where a proxy is in front."""
+    port = port or free_port()
     folder = logs / "s3"
     (folder / "webtext").mkdir(parents=True)
     command = [str(S3.folder / "versitygw"), "--port", f"127.0.0.1:{port}", "posix", str(folder)]
     keys = dict(zip(("ROOT_ACCESS_KEY", "ROOT_SECRET_KEY"), _KEYS, strict=True))
     flags = (
-        f"--s3_endpoint_url=http://127.0.0.1:{port}",
+        f"--s3_endpoint_url=http://127.0.0.1:{shown or port}",
         f"--s3_access_key_id={_KEYS[0]}",
         f"--s3_secret_access_key={_KEYS[1]}",
         "--s3_region_name=us-east-1",
@@ -281,16 +281,17 @@ def s3(logs: Path) -> Iterator[Store]:
 
 
 @contextmanager
-def gcs(logs: Path) -> Iterator[Store]:
-    """A GCS server over a folder, with one bucket."""
-    port = free_port()
+def gcs(logs: Path, port: int = 0, shown: int = 0) -> Iterator[Store]:
+    """A GCS server over a folder, with one bucket; at `port`, and reached by `shown` where a proxy is in front."""
+    port = port or free_port()
+    shown = shown or port
     folder = logs / "gcs"
     (folder / "webtext").mkdir(parents=True)
     command = [
         *(str(GCS.folder / "fake-gcs-server"), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port)),
-        *("-backend", "memory", "-data", str(folder), "-public-host", f"127.0.0.1:{port}", "-log-level", "warn"),
+        *("-backend", "memory", "-data", str(folder), "-public-host", f"127.0.0.1:{shown}", "-log-level", "warn"),
     ]
-    environment = {"STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{port}"}
+    environment = {"STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{shown}"}
     with service(logs / "fake-gcs-server.log", command, port):
         yield Store("gs://webtext", ("--no_auth", "--project=webtext"), environment)
 
