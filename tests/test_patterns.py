@@ -21,13 +21,13 @@ def of_functions():
         yield f"walls-text-{reason}", signs.text, True, False
     for number, pattern in enumerate(trafilatura_paths._patterns):
         yield f"trafilatura_paths-{number}", re.compile(pattern), True, False
-    yield "checkpoint", re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors"), False, True
+    yield "tensor_files", re.compile(r"model(-[0-9]{5}-of-[0-9]{5})?\.safetensors"), False, True
 
 
 MADE_BY_FUNCTIONS = {
     "webtext.pipeline.text.walls",
     "webtext.pipeline.documents.trafilatura_paths",
-    "webtext.model.checkpoint",
+    "webtext.model.tensor_files",
 }
 PLACES = {f"{place.module.removeprefix('webtext.')}-{place.name}": place for place in places(ROOT)}
 

@@ -156,9 +156,7 @@ def ledger(manifest: CorpusManifest) -> Iterator[str]:
 
 
 def _layout(manifest: CorpusManifest) -> Iterator[str]:
-    """Each name once, and to each shard its text table with as many rows."""
-    names = Counter([shard.name for shard in manifest.shards] + [text.name for text in manifest.texts])
-    yield from (f"{name}: listed {times} times in the manifest" for name, times in names.items() if times > 1)
+    """To each shard its text table with as many rows."""
     texts = {text.name: text for text in manifest.texts}
     for shard in manifest.shards:
         text = texts.pop(_text_name(shard), None)

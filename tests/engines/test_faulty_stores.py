@@ -7,10 +7,9 @@ from contextlib import ExitStack
 
 import engine_services as services
 import pytest
-from engine_builds import launched, outcome
+from engine_builds import gcs_objects, launched, outcome, s3_objects
 from engine_parts import GCS, S3
 from faulty_proxy import faulty_proxy
-from test_stores import gcs_objects, s3_objects
 
 pytestmark = [pytest.mark.timeout(1200), pytest.mark.usefixtures("engines_wanted")]
 TRIES = 6  # of the command

@@ -1,36 +1,13 @@
 """Builds whose work directory and corpus are in an object store: real servers, the same bytes."""
 
-import json
-import urllib.parse
-import urllib.request
 from contextlib import ExitStack
 
 import engine_services as services
 import pytest
-from engine_builds import build, outcome
+from engine_builds import build, gcs_objects, outcome, s3_objects
 from engine_parts import GCS, S3
 
 pytestmark = [pytest.mark.timeout(1200), pytest.mark.usefixtures("engines_wanted")]
-
-
-def s3_objects(folder):
-    """The objects of the S3 server, which are files of its folder, by their names in the work directory."""
-    work = folder / "s3" / "webtext" / "work"
-    return {
-        str(path.relative_to(work)): path.read_bytes() for path in sorted(work.glob("corpus/**/*")) if path.is_file()
-    }
-
-
-def gcs_objects(server):
-    """The objects of the GCS server by its JSON API, by their names in the work directory."""
-    base = f"{server}/storage/v1/b/webtext/o"
-    with urllib.request.urlopen(f"{base}?prefix=work/corpus/&maxResults=1000", timeout=30) as answer:  # noqa: S310 - a server of ours
-        names = [item["name"] for item in json.load(answer)["items"]]
-    found = {}
-    for name in names:
-        with urllib.request.urlopen(f"{base}/{urllib.parse.quote(name, safe='')}?alt=media", timeout=30) as answer:  # noqa: S310 - a server of ours
-            found[name.removeprefix("work/")] = answer.read()
-    return found
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,6 @@ import pytest
 from webtext.pipeline.engine.stage import StageError
 from webtext.pipeline.release.verify import problems
 
-logging.getLogger("webtext.pipeline.engine.mending").setLevel(logging.ERROR)  # it tells a thousand times
-
-
 pytestmark = pytest.mark.timeout(7200)  # for a thousand
 
 
@@ -54,7 +51,8 @@ def flip(rng, work):
     return f"bit {bit} of {path.relative_to(work)}"
 
 
-def test_a_flipped_bit_changes_no_corpus(stages, request):
+def test_a_flipped_bit_changes_no_corpus(stages, request, caplog):
+    caplog.set_level(logging.ERROR, "webtext")  # each is told
     kind, folder, expected, copies = stages
     trials, seed = request.config.option.flips, request.config.option.fault_seed
     work = folder / "work"

@@ -6,6 +6,7 @@ import sys
 
 import pyarrow.parquet as pq
 import pytest
+from given_tables import vouch_for
 from hostile_names import HOSTILE, unseen
 from loopback import answer, serving
 from processes import finished
@@ -78,10 +79,12 @@ def test_why_tells_of_hostile_posts_and_captures(miniweb_build, tmp_path, capsys
             url = url or row["url"]
             row["posts"] = [post | {"title": HOSTILE, "subreddit": "s\x1b[1m[bold]"} for post in row["posts"]]
         pq.write_table(type(table).from_pylist(rows, table.schema), path)
+        vouch_for(sorted(path.parent.glob(f"{path.name.split('.')[0]}.*.parquet")))
     for path in sorted((work / "captures").glob("*.captures.parquet")):
         table = pq.read_table(path)
         rows = [row | {"content_type": HOSTILE} for row in table.to_pylist()]
         pq.write_table(type(table).from_pylist(rows, table.schema), path)
+        vouch_for(sorted(path.parent.glob(f"{path.name.split('.')[0]}.*.parquet")))
     assert cli.main(["why", url, "--work", str(work)]) == 0
     out, _ = printed(capsys)
     assert r"r/s\x1b[1m[bold]" in out

@@ -129,7 +129,7 @@ def test_what_cannot_be_written_again_is_a_manifest_error():
         data = json.dumps(
             {"format": "webtext-corpus/1", "content": json.loads(corpus().to_json())["content"], "build": {}}
         )
-        with pytest.raises(ManifestError, match="can't be written again"):
+        with pytest.raises(ManifestError, match=r"can't (be written again|encode)"):
             CorpusManifest.from_json(data.replace("train-00000.arrow", text).encode())
 
 

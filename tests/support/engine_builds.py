@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.parse
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -130,3 +132,23 @@ def local(work: Path) -> Callable[[], dict[str, bytes]]:
     return lambda: {
         str(path.relative_to(work)): path.read_bytes() for path in sorted(work.glob("corpus/**/*")) if path.is_file()
     }
+
+
+def s3_objects(folder: Path) -> dict[str, bytes]:
+    """The objects of the S3 server, which are files of its folder, by their names in the work directory."""
+    work = folder / "s3" / "webtext" / "work"
+    return {
+        str(path.relative_to(work)): path.read_bytes() for path in sorted(work.glob("corpus/**/*")) if path.is_file()
+    }
+
+
+def gcs_objects(server: str) -> dict[str, bytes]:
+    """The objects of the GCS server by its JSON API, by their names in the work directory."""
+    base = f"{server}/storage/v1/b/webtext/o"
+    with urllib.request.urlopen(f"{base}?prefix=work/corpus/&maxResults=1000", timeout=30) as answer:  # noqa: S310 - a server of ours
+        names = [item["name"] for item in json.load(answer)["items"]]
+    found = {}
+    for name in names:
+        with urllib.request.urlopen(f"{base}/{urllib.parse.quote(name, safe='')}?alt=media", timeout=30) as answer:  # noqa: S310 - a server of ours
+            found[name.removeprefix("work/")] = answer.read()
+    return found

@@ -27,7 +27,8 @@ def label(work, pairs, *, files=3, run=run_here, **choices):
     ids = [tuple(document(end, DOCUMENTS) for end in pair) for pair in pairs]
     found = labels.label(str(work), run(pair_stage(work, ids, files)), DOCUMENTS, run, **choices)
     check(work, ids, found)
-    return {path.name: path.read_bytes() for path in (Path(work) / "labels").glob("*.parquet")}
+    # By the documents part that they are for; in front of that is the part that wrote them.
+    return {path.name.split(".")[1]: path.read_bytes() for path in (Path(work) / "labels").glob("*.parquet")}
 
 
 def check(work, ids, found):
@@ -39,7 +40,7 @@ def check(work, ids, found):
         rows = table["id"].to_pylist()
         assert rows
         assert rows == sorted(rows)
-        assert {row >> 32 for row in rows} == {int(file.name.split(".")[0])}
+        assert {row >> 32 for row in rows} == {int(file.name.split(".")[1])}
         assert file.rows == len(rows)
         read |= dict(zip(rows, table["label"].to_pylist(), strict=True))
     assert read == expected
