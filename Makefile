@@ -8,7 +8,7 @@ HASHES := constraints-hashed.txt
 COMPILE = $(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-annotate --quiet \
 	--custom-compile-command "make constraints"
 
-.PHONY: demo test test-faults test-notebook format check lint install constraints sbom clean engines test-engines test-built-engines
+.PHONY: demo test test-faults test-slow test-notebook format check lint install constraints sbom clean engines test-engines test-built-engines
 
 install: $(STAMP)
 
@@ -36,7 +36,7 @@ demo: $(STAMP)
 
 # Two processes: most tests wait for processes of their own for half of their time.
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist worksteal --floor
+	$(BIN)/python -m pytest -n 2 --dist worksteal --floor --durations 40
 
 # Faults in builds: a thousand flipped bits, two hundred killed processes, memory cgroups, full disks, jumping clocks,
 # and, where `make engines` was run, object stores behind a faulty proxy. Takes an hour or two; prints what it draws from.
@@ -46,6 +46,10 @@ SEED := 0
 test-faults: $(STAMP)
 	$(BIN)/python -m pytest -s tests/faults tests/engines/test_faulty_stores.py --faults --engines \
 		--flips $(FLIPS) --kills $(KILLS) --fault-seed $(SEED)
+
+# Crawls under outages, mutated checkpoints and other tests that take half a minute each.
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow --slow
 
 test-notebook: $(STAMP)
 	$(BIN)/python -m pytest tests/examples/test_notebook.py --notebook

@@ -14,6 +14,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--update-golden", action="store_true", help="write what is measured into golden files; review their diff"
     )
+    parser.addoption("--slow", action="store_true", help="also run the tests that wait for half a minute and more")
     parser.addoption("--notebook", action="store_true", help="run the notebook in a kernel of its own, for minutes")
     parser.addoption("--faults", action="store_true", help="kill processes of builds, and starve them, for minutes")
     parser.addoption("--flips", type=int, default=3, help="bits to flip in the files of each kind of build")
@@ -27,6 +28,13 @@ def pytest_addoption(parser):
 def pytest_make_parametrize_id(val, argname):
     """Bytes are no name: compressed ones hold the clock, and two processes would collect different tests."""
     return argname if isinstance(val, bytes) else None
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.option.slow:
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="takes long: `make test-slow`"))
 
 
 @pytest.hookimpl(trylast=True)

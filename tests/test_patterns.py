@@ -75,6 +75,7 @@ def test_what_was_not_linear_is_found(pattern):
     assert ambiguities(re.compile(pattern), True, False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", [r"<!--.*?-->", r"x\w*_\w*_\w*$"], ids=["beginnings", "cubic"])
 def test_what_was_not_linear_is_found_by_the_clock(pattern):
     assert superlinear(re.compile(pattern, re.DOTALL), True, False)

@@ -5,11 +5,13 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
 from processes import finished
 
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_each_mutation_is_noticed_or_changes_nothing():
     script = str(ROOT / "benchmarks/train_mutations.py")
     command = [sys.executable, script, "--checkpoints=12", "--corpora=5", "--seed=7"]

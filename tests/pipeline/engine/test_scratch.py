@@ -34,6 +34,7 @@ def default_interrupts():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+@pytest.mark.slow
 def test_a_build_leaves_nothing_and_removes_what_killed_ones_left(tmp_path, temporary):
     environment = {**os.environ, "TMPDIR": str(temporary)}
     foreign = ["pymp-12345678", "webtext-own-files", "webtext-1", "beam-pipeline-temp1"]

@@ -155,6 +155,7 @@ def test_a_part_of_dead_hosts_is_given_up_where_others_answer(tmp_path):
     assert verdicts == {(True, "connect_failed"): 12, (True, "host_down"): 6, (False, ""): 5}
 
 
+@pytest.mark.slow
 def test_another_run_asks_again_for_what_may_have_passed(tmp_path):
     log = tmp_path / "log"
     kinds = {*AGAIN, "missing", "pdf", "empty", "robots", "moved", "front", "loop", "noai"}
@@ -195,6 +196,7 @@ def build(work, port, *flags):
     return [sys.executable, "-m", "webtext.jobs.cli", "build", *inputs, *polite, *flags]
 
 
+@pytest.mark.slow
 def test_a_build_without_a_network_ends_with_a_sentence(tmp_path):
     (tmp_path / "urls.txt").write_text("".join(f"http://{host}:{loopback_site.CLOSED_PORT}/\n" for host in GOOD[:9]))
     short = ["--fetch.revisits", "1", "--fetch.revisit-delay", "0.1", "--fetch.backoff", "0"]
@@ -204,6 +206,7 @@ def test_a_build_without_a_network_ends_with_a_sentence(tmp_path):
     assert not list((tmp_path / "work" / "fetch").glob("*.parquet"))
 
 
+@pytest.mark.slow
 def test_the_first_ctrl_c_ends_all_processes_and_costs_what_is_under_way(tmp_path):
     log = tmp_path / "log"
     spools = tmp_path / "work" / "fetch"
