@@ -22,7 +22,7 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.context import ForkContext, ForkServerContext
 from multiprocessing.util import Finalize
@@ -111,8 +111,12 @@ class Pool:
             raise TaskError(f"{message} (and {others} more)" if others else message) from cause
 
     def close(self) -> None:
-        """End all workers, also those that are at work: nobody waits for their results any more."""
-        self._ending()
+        """End all workers, also those that are at work: nobody waits for their results any more.
+
+        Ctrl-C has its effect afterwards: else workers could be left, for which multiprocessing waits at exit.
+        """
+        with _without_interrupts():
+            self._ending()
 
     def _collect(self, timeout: float | None = None) -> list[Any]:
         """Results that are there once something has happened, or so many seconds have passed."""
@@ -171,8 +175,9 @@ class Pool:
         return worker if len(worker.tasks) < _IN_FLIGHT else None
 
     def _start(self) -> "_Worker":
-        worker = _Worker(self._function, self._flags)
-        self._workers.append(worker)
+        with _without_interrupts():  # none is forgotten
+            worker = _Worker(self._function, self._flags)
+            self._workers.append(worker)
         self._selector.register(worker.socket, selectors.EVENT_READ, worker)
         self._selector.register(worker.process.sentinel, selectors.EVENT_READ, worker)
         return worker
@@ -271,6 +276,15 @@ class _Worker:
         self.process.kill()
         self.process.join()
         self.process.close()
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end(workers: "list[_Worker]", selector: selectors.BaseSelector) -> None:

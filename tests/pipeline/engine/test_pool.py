@@ -3,6 +3,7 @@
 WEBTEXT_TEST_KILLS says how many are killed at random moments, 15 if it is not set.
 """
 
+import multiprocessing
 import os
 import random
 import re
@@ -204,3 +205,19 @@ def test_no_task_begins_once_one_has_found_the_machine_wanting(tmp_path):
         for number in range(20):
             list(pool.submit(number))
     assert len(list(tmp_path.iterdir())) <= 2  # one more was in flight
+
+
+def test_an_interrupt_while_it_ends_leaves_no_worker():
+    """multiprocessing would wait for it at the end of this process, for ever."""
+    rng = random.Random(0)
+    for _ in range(20):
+        pool = Pool(pool_tasks.echo, 2)
+        list(pool.submit(1))
+        list(pool.submit(2))
+        interrupt = threading.Timer(rng.uniform(0, 0.02), os.kill, (os.getpid(), signal.SIGINT))
+        with suppress(KeyboardInterrupt):
+            interrupt.start()
+            pool.close()
+            interrupt.join()
+            time.sleep(0.05)
+        assert not multiprocessing.active_children()
