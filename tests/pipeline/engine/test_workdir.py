@@ -25,19 +25,18 @@ def test_a_folder_belongs_to_who_came_first(tmp_path):
         claim(tmp_path, MINE | {f"n{number}": 1 for number in range(7)})
 
 
-@pytest.mark.parametrize(
-    "damage", [(b'"parts":3', b'"parts":7'), (b'"parts":3', b'"parts":{'), (b'"sha256":"', b'"sha256":"0')]
-)
-def test_a_damaged_claim_is_mended_by_who_it_belongs_to(tmp_path, damage):
+def test_a_damaged_claim_is_mended_by_who_it_belongs_to(tmp_path):
     claim(tmp_path)
     file = tmp_path / workdir.CLAIM
     whole = file.read_bytes()
-    file.write_bytes(whole.replace(*damage))
-    assert file.read_bytes() != whole
+    for at in range(len(whole)):
+        for bit in range(8):  # also those that make a digest or a name no JSON any more
+            file.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << bit]) + whole[at + 1 :])
+            claim(tmp_path)
+            assert file.read_bytes() == whole
+    file.write_bytes(whole.replace(b'"parts":3', b'"parts":{'))
     with pytest.raises(ValueError, match=r"build\.json: .*Give another --work, or delete this one"):
         claim(tmp_path, MINE | {"parts": 4})
-    claim(tmp_path)
-    assert file.read_bytes() == whole
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff", b"[" * 100_000])
