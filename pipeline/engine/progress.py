@@ -6,7 +6,7 @@ What a stage's parts say of themselves meanwhile, if they do, is shown below the
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -53,7 +53,10 @@ def watch(stage: Stage) -> Iterator[Callable[[str], None]]:
         seen: dict[str, Receipt] = {}
 
         def look() -> None:
-            for name in storage.listing(stage.folder):
+            names: Iterable[str] = ()
+            with suppress(OSError):  # of a store; it is asked again
+                names = storage.listing(stage.folder)
+            for name in names:
                 part = name.removesuffix(RECEIPT)
                 if name.endswith(RECEIPT) and part not in seen:
                     try:

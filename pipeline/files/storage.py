@@ -107,10 +107,24 @@ def _match(pattern: str) -> list[Found]:
         return [Found(path, stat.st_size, stat.st_mtime) for path, stat in stats]
     from webtext.pipeline.files.object_stores import FileSystems
 
-    [result] = FileSystems.match([pattern])
+    with _told(pattern):
+        [result] = FileSystems.match([pattern])
     return [
         Found(entry.path, entry.size_in_bytes, entry.last_updated_in_seconds or 0.0) for entry in result.metadata_list
     ]
+
+
+@contextmanager
+def _told(path: str) -> Iterator[None]:
+    """Give errors of a store's client, which are of any class, as an OSError with the path."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        if is_local(path):
+            raise
+        raise OSError(f"{path}: {type(error).__name__}: {error}") from error
 
 
 def open_binary(path: str) -> BinaryIO:
@@ -121,15 +135,16 @@ def open_binary(path: str) -> BinaryIO:
 
     from webtext.pipeline.files.object_stores import FileSystems
 
-    stream: BinaryIO = FileSystems.open(
-        path, "application/octet-stream", compression_type=CompressionTypes.UNCOMPRESSED
-    )
+    with _told(path):
+        stream: BinaryIO = FileSystems.open(
+            path, "application/octet-stream", compression_type=CompressionTypes.UNCOMPRESSED
+        )
     return stream
 
 
 def read_bytes(path: str, limit: int = -1) -> bytes:
     """The whole file, or its first `limit` bytes. Raises OSError."""
-    with open_binary(path) as stream:
+    with _told(path), open_binary(path) as stream:
         return stream.read(limit)
 
 
@@ -139,7 +154,8 @@ def exists(path: str) -> bool:
         return os.path.isfile(path)
     from webtext.pipeline.files.object_stores import FileSystems
 
-    return bool(FileSystems.exists(path))
+    with _told(path):
+        return bool(FileSystems.exists(path))
 
 
 def delete(paths: Sequence[str]) -> None:
@@ -151,7 +167,8 @@ def delete(paths: Sequence[str]) -> None:
     if remote:
         from webtext.pipeline.files.object_stores import FileSystems
 
-        FileSystems.delete([path for path in remote if FileSystems.exists(path)])
+        with _told(remote[0]):
+            FileSystems.delete([path for path in remote if FileSystems.exists(path)])
 
 
 class HashingSink(io.RawIOBase):
@@ -241,7 +258,7 @@ def publish(path: str) -> Iterator[HashingSink]:
                 sink.discard()
                 raise
             whole.seek(0)
-            with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
+            with _told(path), FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
                 shutil.copyfileobj(whole, stream, _COPY)
         return
     folder, name = os.path.split(path)

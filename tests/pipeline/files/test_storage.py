@@ -36,7 +36,7 @@ def test_patterns_give_each_file_once_in_order(tmp_path):
 
 def test_remote_paths_go_through_beam(monkeypatch):
     # Beam's own refusal of a scheme that nobody registered shows that it was asked.
-    with pytest.raises(ValueError, match="nowhere"):
+    with pytest.raises(OSError, match="nowhere"):
         storage.open_binary("nowhere://bucket/file")
 
 
