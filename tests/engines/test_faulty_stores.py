@@ -17,6 +17,8 @@ TRIES = 6  # of the command
 
 @pytest.mark.parametrize("kind", ["s3", "gs"])
 def test_faults_of_a_store_change_no_corpus(kind, tmp_path, reference, request):
+    if not request.config.option.faults:
+        pytest.skip("takes many minutes: `make test-faults`")
     web, expected = reference
     start, part, module = (services.s3, S3, "boto3") if kind == "s3" else (services.gcs, GCS, "google.cloud.storage")
     pytest.importorskip(module, reason=f"the extra {'aws' if kind == 's3' else 'gcp'} is not installed")
@@ -24,7 +26,7 @@ def test_faults_of_a_store_change_no_corpus(kind, tmp_path, reference, request):
     seed = request.config.option.fault_seed
     with ExitStack() as stack:
         port = services.free_port()
-        proxy = stack.enter_context(faulty_proxy(port, seed))
+        proxy = stack.enter_context(faulty_proxy(port, seed, slow=0.05, broken=0.01, flipped=0.01))
         store = stack.enter_context(start(tmp_path / "store", port, proxy.port))
         ends = []
         for number in range(TRIES):
