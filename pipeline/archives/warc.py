@@ -136,8 +136,7 @@ def index_archive(stream: BinaryIO, name: str, max_page_bytes: int) -> Iterator[
             except BadRecordError as error:
                 yield _reject(name, offset, str(error), error.url, reason=error.reason)
                 continue
-            digest = xxhash.xxh3_128_digest(page.payload)
-            captured = parse_date(record.date)
+            digest, captured = payload_digest(page.payload), parse_date(record.date)
             yield Capture(page.url, captured, page.status, page.content_type, verdict, digest, offset)
         if archive.damage and not reported:
             records += 1
@@ -145,6 +144,11 @@ def index_archive(stream: BinaryIO, name: str, max_page_bytes: int) -> Iterator[
     if not records:
         empty = "the file holds no record" if stream.seek(0, 2) else "the file is empty"
         yield _reject(name, 0, empty, kind=Damaged)
+
+
+def payload_digest(payload: bytes) -> bytes:
+    """16 bytes that tell the payload of a page from any other: Capture.digest."""
+    return xxhash.xxh3_128_digest(payload)
 
 
 def read_page(stream: BinaryIO, offset: int, max_page_bytes: int) -> RawPage:

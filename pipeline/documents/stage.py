@@ -6,8 +6,6 @@ from dataclasses import asdict
 from functools import partial
 from typing import BinaryIO
 
-import xxhash
-
 from webtext.pipeline.archives import warc
 from webtext.pipeline.archives.warc import RawPage
 from webtext.pipeline.documents.rows import settle
@@ -102,7 +100,7 @@ def _read(streams: _Archives, page: Page, max_page_bytes: int) -> RawPage | Loss
         raw = warc.read_page(streams[page.archive], page.offset, max_page_bytes)
     except warc.BadRecordError as error:
         raise _changed(page, str(error)) from error
-    if int.from_bytes(xxhash.xxh3_128_digest(raw.payload)[:8], "big") != page.digest:
+    if int.from_bytes(warc.payload_digest(raw.payload)[:8], "big") != page.digest:
         raise _changed(page, "the page is another")
     if raw.truncated:
         return Loss(Reason.PAGE_TOO_LARGE, f"over {max_page_bytes} bytes")

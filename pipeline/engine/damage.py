@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from webtext.pipeline.engine.stage import PartOutput, paths_of
+from webtext.pipeline.engine.stage import PartOutput, paths_of, read_receipt
 from webtext.pipeline.files import storage, tabular
 from webtext.schemas import tables
-from webtext.schemas.manifest import RECEIPT, ManifestError, Receipt, StageManifest
+from webtext.schemas.manifest import RECEIPT, StageManifest
 
 INPUTS: Final = "damaged_inputs"
 """Name of the list in what the manifest of a corpus says of its build."""
@@ -78,11 +78,7 @@ def known(work: str, stage: str) -> list[Damaged]:
     folder = storage.join(work, stage)
     files: list[str] = []
     for name in storage.listing(folder):
-        if name.endswith(RECEIPT):
-            try:
-                receipt = Receipt.from_json(storage.read_bytes(storage.join(folder, name)))
-            except ManifestError:
-                continue  # the part will be redone
+        if name.endswith(RECEIPT) and (receipt := read_receipt(folder, name.removesuffix(RECEIPT))):
             files += [storage.join(folder, file.name) for file in receipt.files if file.name.endswith(_ENDING)]
     return _read(files)
 

@@ -12,9 +12,9 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
-from webtext.pipeline.engine.stage import Stage
+from webtext.pipeline.engine.stage import Stage, read_receipt
 from webtext.pipeline.files import storage
-from webtext.schemas.manifest import RECEIPT, ManifestError, Receipt
+from webtext.schemas.manifest import RECEIPT, Receipt
 from webtext.schemas.visible import visible
 
 _LOCAL, _REMOTE = 0.25, 5.0  # seconds between two looks at the receipts
@@ -59,12 +59,10 @@ def watch(stage: Stage) -> Iterator[Callable[[str], None]]:
             for name in names:
                 part = name.removesuffix(RECEIPT)
                 if name.endswith(RECEIPT) and part not in seen:
-                    try:
-                        receipt = Receipt.from_json(storage.read_bytes(storage.join(stage.folder, name)))
-                    except (ManifestError, OSError):
-                        continue
-                    if receipt.fingerprint == stage.fingerprint:
-                        seen[part] = receipt
+                    with suppress(OSError):
+                        receipt = read_receipt(stage.folder, part)
+                        if receipt is not None and receipt.fingerprint == stage.fingerprint:
+                            seen[part] = receipt
             taken = sum(receipt.tally.taken for receipt in seen.values())
             passed = sum(receipt.tally.passed for receipt in seen.values())
             progress.update(task, completed=len(seen), ledger=f"{taken:,} {stage.unit}, {passed:,} pass")

@@ -5,12 +5,12 @@ others with their sizes, so a part counts as done only if receipt and files are 
 point: before its parts run, every source emits packed bytes per part (see packed.py), and the part receives them.
 """
 
-import hashlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -28,6 +28,7 @@ from webtext.schemas.manifest import (
     Tally,
     add_up,
     digest_of,
+    file_sha256,
 )
 from webtext.schemas.records import Reason, Rejected
 
@@ -201,6 +202,18 @@ def run_shuffled_part(stage: Stage, element: tuple[int, Iterable[bytes]]) -> lis
     return [part.name]
 
 
+def read_receipt(folder: str, part: str) -> Receipt | None:
+    """The receipt of a part that has one; None if it is damaged, of which only this is known: the part is to be redone.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    try:
+        return Receipt.from_json(storage.read_bytes(storage.join(folder, part + RECEIPT)))
+    except ManifestError:
+        return None
+
+
 def receipts_of(stage: Stage) -> dict[str, Receipt]:
     """Receipts, by part, of the parts that are done: same fingerprint, all files there in their size.
 
@@ -213,10 +226,9 @@ def receipts_of(stage: Stage) -> dict[str, Receipt]:
     for part in stage.parts:
         if part.name + RECEIPT not in names:
             continue
-        try:
-            receipt = Receipt.from_json(storage.read_bytes(storage.join(stage.folder, part.name + RECEIPT)))
-        except ManifestError:
-            continue  # of a damaged receipt only this is known: the part is to be redone
+        receipt = read_receipt(stage.folder, part.name)
+        if receipt is None:
+            continue
         for folder in {_folder(stage, file) for file in receipt.files} - sizes.keys():
             sizes[folder] = storage.listing(folder)
         whole = all(sizes[_folder(stage, f)].get(f.name.rsplit("/", 1)[-1]) == f.bytes for f in receipt.files)
@@ -228,11 +240,9 @@ def receipts_of(stage: Stage) -> dict[str, Receipt]:
 def _intact(stage: Stage, receipt: Receipt) -> bool:
     for file in receipt.files:
         path = storage.join(stage.files, file.name)
-        if storage.is_local(path):
-            with open(path, "rb") as stream:
-                if hashlib.file_digest(stream, "sha256").hexdigest() != file.sha256:
-                    _LOG.warning("%s is damaged: its part is done again", path)
-                    return False
+        if storage.is_local(path) and file_sha256(Path(path)) != file.sha256:
+            _LOG.warning("%s is damaged: its part is done again", path)
+            return False
     return True
 
 

@@ -15,7 +15,7 @@ import xxhash
 
 BLOCK: Final = 32 * 2**10
 """Bytes under one checksum."""
-_SUM: Final = 8  # bytes of one, little-endian
+_SUM: Final = 8  # bytes of one
 
 
 class BlockSums:
@@ -23,7 +23,7 @@ class BlockSums:
 
     def __init__(self) -> None:
         """Nothing has gone by."""
-        self._sums: list[int] = []
+        self._sums = bytearray()
         self._block = xxhash.xxh3_64()
         self._room = BLOCK
 
@@ -34,19 +34,18 @@ class BlockSums:
             self._block.update(piece)
             self._room -= len(piece)
             if not self._room:
-                self._sums.append(self._block.intdigest())
+                self._sums += self._block.digest()
                 self._block.reset()
                 self._room = BLOCK
 
     def text(self) -> str:
         """All of them, and one of themselves: for `read_sums`."""
-        last = [self._block.intdigest()] if self._room < BLOCK else []
-        sums = b"".join(number.to_bytes(_SUM, "little") for number in self._sums + last)
+        sums = bytes(self._sums) + (self._block.digest() if self._room < BLOCK else b"")
         return base64.b64encode(sums + xxhash.xxh3_64_digest(sums)).decode()
 
 
-def read_sums(text: str, size: int) -> list[int]:
-    """The checksums of a file of `size` bytes. Raises ValueError where `text` is damaged, or of another size."""
+def read_sums(text: str, size: int) -> bytes:
+    """The checksums of a file of `size` bytes, in a row. Raises ValueError where `text` is damaged, or of another."""
     try:
         data = base64.b64decode(text, validate=True)
     except binascii.Error as error:
@@ -56,13 +55,13 @@ def read_sums(text: str, size: int) -> list[int]:
         raise ValueError("the checksums don't match their own")
     if len(sums) != -(-size // BLOCK) * _SUM:
         raise ValueError(f"there are {len(sums) // _SUM} checksums for {size} bytes")
-    return [int.from_bytes(sums[at : at + _SUM], "little") for at in range(0, len(sums), _SUM)]
+    return sums
 
 
 class CheckedStream(io.RawIOBase):
     """A file, of which nothing is given out that was not checked. Seekable; holds the last block that was read."""
 
-    def __init__(self, inner: BinaryIO, size: int, sums: list[int], damaged: Callable[[str], NoReturn]) -> None:
+    def __init__(self, inner: BinaryIO, size: int, sums: bytes, damaged: Callable[[str], NoReturn]) -> None:
         """`damaged` is called with what is wrong."""
         self._inner = inner
         self._size = size
@@ -121,7 +120,7 @@ class CheckedStream(io.RawIOBase):
         view = memoryview(data)
         for number in range(first, last):
             at = (number - first) * BLOCK
-            if xxhash.xxh3_64_intdigest(view[at : at + BLOCK]) != self._sums[number]:
+            if xxhash.xxh3_64_digest(view[at : at + BLOCK]) != self._sums[_SUM * number : _SUM * (number + 1)]:
                 self._damaged(
                     f"bytes {number * BLOCK} to {min((number + 1) * BLOCK, self._size) - 1} are not as written"
                 )

@@ -78,6 +78,8 @@ _MAGIC: Final = (
     (re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"), ".zst"),  # a frame, or a skippable one as pzstd writes
 )
 
+_MAGIC_BYTES: Final = 6  # of the longest
+
 
 def open_lines(stream: BinaryIO, name: str, longest: int = MAX_LINE) -> Iterator[bytes | TooLong]:
     """The lines of a text file as they stand there, blank ones too, without line feeds and a UTF-8 byte order mark.
@@ -126,7 +128,7 @@ def cut_end(stream: BinaryIO, name: str, whole: bool) -> str:
         whole: whether its last record was one.
     """
     stream.seek(0)
-    first = stream.read(_READ)
+    first = stream.read(_MAGIC_BYTES)
     kind = _kind(first, name)
     if not first and kind:
         return "it is empty"

@@ -48,13 +48,13 @@ def calm(faults_wanted, request, tmp_path_factory):
     return request.param, folder, fault_builds.digests(folder / "calm")
 
 
-def run_and_kill(command, environment, log, rng, wanted, killed, roles):
-    """Run a build and kill its processes now and then, of all roles as often, while `wanted` are left. Its status."""
+def run_and_kill(command, environment, log, rng, most, killed, roles):
+    """Run a build and kill its processes now and then, of all roles as often, up to `most` in all. Its status."""
     with log.open("wb") as output, started(command, stdout=output, stderr=output, env=environment) as process:
         pause = time.monotonic() + rng.uniform(0.1, 3)
         while process.poll() is None:
             time.sleep(0.005)
-            if not wanted[0] or time.monotonic() < pause:
+            if killed.total() >= most or time.monotonic() < pause:
                 continue
             found = processes_of(process.pid)
             role = min(found, key=lambda role: killed[role])  # of those that live, the one that was killed least
@@ -63,7 +63,6 @@ def run_and_kill(command, environment, log, rng, wanted, killed, roles):
             with suppress(ProcessLookupError):
                 os.kill(rng.choice(found[role]), signal.SIGKILL)
                 killed[role] += 1
-                wanted[0] -= 1
             pause = time.monotonic() + rng.uniform(0, 2)
         status = process.wait(LIMIT)
         wait_for(lambda: not living(process.pid))  # the others notice by themselves
@@ -75,16 +74,15 @@ def test_kills_change_no_corpus(calm, request, tmp_path, scratch):
     seed = request.config.option.fault_seed
     rng = random.Random(f"{seed} {kind}")
     roles = ROLES[kind]
-    left, killed, statuses = request.config.option.kills * len(roles), Counter(), Counter()
+    wanted, killed, statuses = request.config.option.kills * len(roles), Counter(), Counter()
     work, log = tmp_path / "work", tmp_path / "log"
     command = fault_builds.command(folder, kind, work)
     environment = os.environ | {"TMPDIR": str(scratch)}
-    while left:
-        wanted = [min(left, ONE_BUILD)]
+    while killed.total() < wanted:
+        most = min(wanted, killed.total() + ONE_BUILD)
         while True:
             before = killed.total()
-            status = run_and_kill(command, environment, log, rng, wanted, killed, roles)
-            left -= killed.total() - before
+            status = run_and_kill(command, environment, log, rng, most, killed, roles)
             statuses[status] += 1
             if status == 0:
                 break

@@ -1,3 +1,4 @@
+import shutil
 import sys
 from pathlib import Path
 
@@ -24,3 +25,9 @@ def miniweb_build(tmp_path_factory):
     done = finished([sys.executable, "-m", "webtext.jobs.cli", "build", *flags], text=True)
     assert done.returncode == 0, done.stderr
     return work
+
+
+@pytest.fixture
+def corpus(miniweb_build, tmp_path):
+    """A copy of its corpus, to damage."""
+    return shutil.copytree(miniweb_build / "corpus", tmp_path / "corpus")

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from verify_command import check
 
 from webtext.jobs import cli
 from webtext.pipeline.files import storage
@@ -19,18 +20,6 @@ from webtext.schemas.manifest import CorpusManifest, File
 from webtext.schemas.records import TokenShard
 
 TRAIN, VAL = "train-00000", "val-00000"
-
-
-@pytest.fixture
-def corpus(miniweb_build, tmp_path):
-    """A copy to damage."""
-    return shutil.copytree(miniweb_build / "corpus", tmp_path / "corpus")
-
-
-def check(corpus, capsys):
-    """(exit status, problems)"""
-    status = cli.main(["verify", str(corpus)])
-    return status, capsys.readouterr().out.splitlines()
 
 
 def load(corpus):

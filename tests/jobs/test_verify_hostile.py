@@ -9,24 +9,13 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
+from verify_command import check
 
 from webtext.jobs import cli
 from webtext.schemas.manifest import CorpusManifest, digest_of
 
 TRAIN, VAL = "train-00000", "val-00000"
 STRAY = "not listed in the manifest"
-
-
-@pytest.fixture
-def corpus(miniweb_build, tmp_path):
-    """A copy to damage."""
-    return shutil.copytree(miniweb_build / "corpus", tmp_path / "corpus")
-
-
-def check(corpus, capsys):
-    """(exit status, problems)"""
-    status = cli.main(["verify", str(corpus)])
-    return status, capsys.readouterr().out.splitlines()
 
 
 def test_links_in_circles_end_the_search(corpus, capsys):

@@ -1,6 +1,5 @@
 """Small builds for faults to happen to: of links and of texts, in this process or as a command, and what they give."""
 
-import hashlib
 import json
 import sys
 from dataclasses import replace
@@ -86,10 +85,5 @@ def command(folder, kind, work, workers=2):
 
 def digests(work):
     """sha256 of each file of the corpus; of its manifest, what it says of the content."""
-    corpus = Path(work) / "corpus"
-    found = {
-        str(path.relative_to(corpus)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(corpus.rglob("*"))
-        if path.is_file() and path.name != "manifest.json"
-    }
-    return found | {"content": json.loads((corpus / "manifest.json").read_bytes())["content_sha256"]}
+    manifest = json.loads((Path(work) / "corpus" / "manifest.json").read_bytes())
+    return toy_webs.digests(work) | {"content": manifest["content_sha256"]}

@@ -3,10 +3,9 @@
 import time
 from typing import Final
 
-import xxhash
-
 from webtext.pipeline.archives import warc_writer
 from webtext.pipeline.archives.http_payload import HttpMessage, decode_body, media_type
+from webtext.pipeline.archives.warc import payload_digest
 from webtext.pipeline.archives.warc_writer import Exchange, Original
 from webtext.pipeline.pages.crawl.frontier import BREAKER
 from webtext.pipeline.pages.crawl.outcome import Outcome
@@ -101,7 +100,7 @@ class Recorder:
             # Equal bytes are another page if they are to be read in another way.
             payload = " ".join([digest, *(value.decode("latin-1") for _, value in sorted(fields.items()))])
             original = self._originals.get(payload)
-            entry = entry._replace(digest=xxhash.xxh3_128_hexdigest(page))
+            entry = entry._replace(digest=payload_digest(page).hex())
             if original is None:
                 # The page comes first, so that its place is known.
                 records.insert(0, warc_writer.response(last, digest))
