@@ -6,8 +6,10 @@ parser minutes, the sandbox ends the rest.
 
 from typing import Any
 
-from webtext.pipeline.documents import guards, main_text, metadata, prefilter
+from webtext.pipeline.documents import guards, metadata, prefilter
 from webtext.pipeline.documents.decode import decode
+from webtext.pipeline.documents.main_text import MainText, find_main_text
+from webtext.pipeline.documents.parsing import parse, parse_beyond_end
 from webtext.pipeline.settings import ExtractSettings
 from webtext.pipeline.text import language, minhash, walls, wikipedia
 from webtext.pipeline.text.clean import clean
@@ -28,7 +30,7 @@ def extract_page(payload: bytes, settings: ExtractSettings, charset: str | None 
     html = decode(payload, charset)
     if refusal := guards.refuse(html):
         return refusal
-    tree = main_text.parse(html)
+    tree = parse(html)
     if tree is None:
         return Loss(Reason.NO_TEXT, "no element in the markup")
     if refusal := guards.refuse_tree(tree):
@@ -36,24 +38,37 @@ def extract_page(payload: bytes, settings: ExtractSettings, charset: str | None 
     if settings.prefilter and (refusal := prefilter.unpromising(html, settings)):
         return refusal
     about = metadata.read(tree)
-    text = text_of(tree, settings)
+    text, kind = text_of(html, tree, settings)
     if settings.walls and (refusal := walls.soft_failure(about.title, text, html)):
         return refusal
     if not text:
-        return Loss(Reason.NO_TEXT, "trafilatura found no main text")
+        return Loss(Reason.NO_TEXT, "the page has no text")
     if settings.wikipedia and (refusal := wikipedia.copied(html, text)):
         return refusal
-    return judge(text, settings, about.title, about.published, about.html_lang)
+    found = judge(text, settings, about.title, about.published, about.html_lang)
+    if isinstance(found, Document):
+        found.page_kind, found.page_kind_certainty = kind
+    return found
 
 
-def text_of(tree: Any, settings: ExtractSettings) -> str:
-    """The main text of a page, safe to tokenize; "" where there is none. The tree is used up."""
-    return clean(main_text.find_main_text(tree, settings))
+def text_of(html: str, tree: Any, settings: ExtractSettings) -> MainText:
+    """The main text of a page, safe to tokenize; "" where there is none. The tree, of `html`, is used up."""
+    text, kind = _cleaned(tree, settings)
+    beyond = parse_beyond_end(html, len(text) // 2)
+    if beyond is not None and guards.refuse_tree(beyond) is None:
+        longer = _cleaned(beyond, settings)
+        if len(longer.text) > len(text):
+            return longer
+    return MainText(text, kind)
+
+
+def _cleaned(tree: Any, settings: ExtractSettings) -> MainText:
+    found = find_main_text(tree, settings.favor_recall)
+    return MainText(clean(found.text), found.kind)
 
 
 def load_models() -> None:
     """Load what `extract_page` would load at its first page."""
     vocabulary.load()
     language.identify("warm up")
-    main_text.load_models()
     minhash.signature("warm up " * 20)

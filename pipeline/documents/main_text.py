@@ -1,161 +1,115 @@
-"""The main text of a page, by trafilatura without comments.
+"""The main text of a page: trafilatura's frame of it, or what else fits the kind of the page.
 
-The cascade is trafilatura's: its own rules, the comparison with readability and jusText, and for pages of which little
-was found so, other rules. `fast` leaves out the comparison, which saves pages that are no article (docs/extraction.md
-has the scores). So it stays, but is only made where little of a page was found; the rest of the speed comes from how
-the page is parsed and searched.
+An article, or what may be one, is looked for where trafilatura does. Where that gives little of what can be read on
+the page, which for other kinds is most of the time, it is the whole page without its chrome; of a thread, its posts.
+Then come readability, and text that the page has as JSON (docs/extraction.md has the scores).
 """
 
 import importlib
-import re
-from collections.abc import Sequence
-from contextlib import suppress
 from copy import copy
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from lxml import etree  # type: ignore[import-untyped]
-from lxml.html import HtmlComment, HtmlElement  # type: ignore[import-untyped]
-from trafilatura.settings import Extractor
 
-from webtext.pipeline.documents import trafilatura_steps
-from webtext.pipeline.settings import ExtractSettings
+from webtext.pipeline.documents import trafilatura_steps as steps
+from webtext.pipeline.documents.frames import ENOUGH, anywhere, in_frame, is_sentence, renamed, without_noise
+from webtext.pipeline.documents.page_kind import PageKind, kind_of
+from webtext.pipeline.documents.posts import posts
+from webtext.pipeline.documents.rendering import Block, joined, render
+from webtext.pipeline.documents.tidy import tidy
+from webtext.pipeline.documents.trafilatura_paths import SELECTORS
+from webtext.pipeline.documents.whole_page import whole_page
 
-# Readability's text is taken in place of trafilatura's own if it is more than twice as long, and it is never longer
-# than the cleaned page. So from half of the page on, the comparison changes only texts without paragraphs and the like,
-# where it did more harm than good; between two fifths and a half it changed one text of 504.
-SHARE: Final = 0.4
+# Share of the sentences on the page below which the own text gives way to all of them.
+_SHARES: Final = {"article": 0.3, "documentation": 0.3, "listing": 0.7, "product": 0.7, "other": 0.7}
+_COMPARED: Final = 0.4  # share of the cleaned page below which readability is asked
+_MOST: Final = 0.7  # share of a page's text that no comments have
 
-_core: Any = importlib.import_module("trafilatura.core")  # for what it does not export
-
-_OPTIONS: Final = Extractor(output_format="txt", comments=False)
-_RECALL: Final = Extractor(output_format="txt", comments=False, recall=True)
-
-# As trafilatura's, but with the limit of nesting at 2,048 instead of 256: lxml cuts a page off where it is deeper, and
-# real pages are 660 deep.
-_PARSER: Final = etree.HTMLParser(
-    encoding="utf-8", collect_ids=False, default_doctype=False, remove_comments=True, remove_pis=True, huge_tree=True
-)
-# One class for all elements: lxml.html asks a Python function for each of them, 8 % of the time.
-_PARSER.set_element_class_lookup(etree.ElementDefaultClassLookup(element=HtmlElement, comment=HtmlComment))
-
-_CONTROLS: Final = bytes(code for code in range(32) if code not in b"\t\n\r\f")
-# Two faults that libxml2 can't read past, as in trafilatura.utils.repair_faulty_html: a slash in the doctype (lxml bug
-# 1955915), and <html ... />.
-_HEAD: Final = 4096  # bytes in which they are looked for
-_DOCTYPE: Final = re.compile(rb"\A\s*<\s?!\s?doctype[^<>/]*+/[^<>]*+>", re.IGNORECASE)
-_CLOSED_HTML: Final = re.compile(rb"<html[^<>]*+(?<=/)>", re.IGNORECASE)
-
-_text_length = etree.XPath("string-length(normalize-space(string(.)))")
+_baseline: Any = importlib.import_module("trafilatura.baseline")  # which `trafilatura` hides behind a function
+_external: Any = importlib.import_module("trafilatura.external")
+_length_of: Final = etree.XPath("string-length(normalize-space(string(.)))")
 
 
-def parse(html: str) -> Any | None:
-    """The page as a tree of lxml.html elements; None where there is not one element."""
-    page = html.encode("utf-8", "replace").translate(None, _CONTROLS)
-    head = _CLOSED_HTML.sub(_opened, _DOCTYPE.sub(b"", page[:_HEAD], count=1), count=1)
-    try:
-        return etree.fromstring(head + page[_HEAD:], _PARSER)
-    except etree.ParserError:
-        return None
-    except etree.XMLSyntaxError:
-        return None
+class MainText(NamedTuple):
+    """What was found on a page."""
+
+    text: str
+    """"" where there is none."""
+    kind: PageKind
 
 
-def _opened(tag: re.Match[bytes]) -> bytes:
-    return tag[0][:-2].rstrip() + b">"
-
-
-def find_main_text(
-    tree: Any,
-    settings: ExtractSettings,
-    share: float = SHARE,
-    steps: Sequence[tuple[Any, str, Any]] = trafilatura_steps.REPLACEMENTS,
-) -> str:
-    """The main text of a page, "" where there is none. The tree is used up. Not thread-safe.
+def find_main_text(tree: Any, favor_recall: bool = False) -> MainText:
+    """The main text of a page. The tree, of `parsing.parse`, is used up.
 
     Args:
-        tree: of `parse`.
-        settings: whether more text is wanted.
-        share: of the cleaned page, from which on trafilatura's own text is not compared with other libraries'.
-        steps: of trafilatura that are replaced by faster ones, which change no text.
+        tree: the page.
+        favor_recall: take all sentences of the page, whatever its kind.
     """
-    # For the time of this call only: who else uses trafilatura in this process gets what it ships.
-    _put(steps)
-    try:
-        body, text = _cascade(tree, _RECALL if settings.favor_recall else _OPTIONS, share)
-        return _core.normalize_unicode(_core.xmltotxt(body, False)).strip() if text else ""
-    except (TypeError, ValueError):  # as trafilatura.extract
-        return ""
-    finally:
-        _put(_THEIRS)
+    tidy(tree)
+    kind = kind_of(tree)
+    steps.processing.prune_unwanted_nodes(tree, SELECTORS.appended)
+    if kind.name != "forum":
+        _remove_comments(tree)
+    steps.remove_scripts(tree)
+    share = 1.0 if favor_recall else _SHARES.get(kind.name, 0.0)
+    if kind.name == "forum":
+        found = posts(renamed(copy(tree)))
+        blocks = found if _length(found) >= ENOUGH else whole_page(tree, farms=True)
+    else:
+        blocks = _blocks(tree, kind.name, share)
+    return MainText(joined(blocks or render(tree)), kind)
 
 
-def _put(parts: Sequence[tuple[Any, str, Any]]) -> None:
-    for owner, name, value in parts:
-        setattr(owner, name, value)
+def _remove_comments(tree: Any) -> None:
+    """Remove comments, but not what has nearly all of the text, and only a name like theirs."""
+    if comments := [element for select in SELECTORS.comments for element in select(tree)]:
+        most = _MOST * len(tree.text_content())
+        for element in comments:
+            if len(element.text_content()) < most:
+                steps.processing.delete_element(element)
 
 
-def _cascade(tree: Any, options: Extractor, share: float) -> tuple[Any, str]:
-    """trafilatura.core.trafilatura_sequence without comments, without copies of the page that nobody needs."""
-    prune = _core.prune_unwanted_nodes
-    is_forum = _core._forum_thread_page(tree)
-    tree = prune(tree, _core.RAW_TREE_PRUNE_XPATH)
-    if not is_forum:
-        tree = prune(tree, _core.REMOVE_COMMENTS_AND_LISTS_XPATH)
-    trafilatura_steps.remove_scripts(tree)
-    body, text = _extract_and_compare(tree, options, share)
-    if len(text) < options.min_extracted_size:
-        other, other_text, length = _core.baseline(tree)
-        if length > len(text):
-            body, text = other, other_text
-    if options.focus == "balanced" and _is_little(text, tree):
-        body, text = _look_again(tree, options, share, body, text)
-    return body, text
+def _blocks(tree: Any, kind: str, share: float) -> list[Block]:
+    cleaned = steps.clean_tree(copy(tree))
+    blocks = in_frame(renamed(copy(cleaned)))
+    if _length(blocks) < ENOUGH:
+        blocks = _longer(blocks, anywhere(renamed(copy(cleaned))))
+    on_page = _length_of(cleaned)
+    if _length(blocks) < _COMPARED * on_page:
+        blocks = _compared(blocks, tree)
+    if _length(blocks) < ENOUGH:
+        blocks = _longer(blocks, _in_json(tree))
+    if _length(blocks) < max(ENOUGH, share * on_page):
+        whole = whole_page(tree, farms=kind != "article")
+        if _length_of_sentences(blocks) < share * _length_of_sentences(whole) or _length(blocks) < ENOUGH:
+            blocks = _longer(blocks, whole)
+    return blocks
 
 
-def _is_little(text: str, tree: Any) -> bool:
-    if not 0 < len(text) < _core.ESCALATION_MAX_LENGTH:
-        return False
-    share: float = _core.ESCALATION_PAGE_SHARE
-    # html2txt copies the page and cleans it; mostly a bound will do.
-    return len(text) < share * trafilatura_steps.longest(tree) and len(text) < share * len(_core.html2txt(tree))
+def _compared(blocks: list[Block], tree: Any) -> list[Block]:
+    """What readability finds where that is much more, or where what was found has no paragraph."""
+    found = render(renamed(steps.clean_tree(_external.try_readability(copy(tree)))))
+    own, other = _length(blocks), _length(found)
+    has_paragraphs = any(block.kind == "paragraph" for block in blocks)
+    if other > 2 * own or (other > 2 * ENOUGH and own <= 2 * other and not has_paragraphs):
+        return without_noise(found, strict=False)
+    return blocks
 
 
-def _look_again(tree: Any, options: Extractor, share: float, body: Any, text: str) -> tuple[Any, str]:
-    """Another text of a page of whose text little was found, if that is clearly longer."""
-    recall = copy(options)
-    recall.focus = "recall"
-    retry, retry_text, rescue, rescue_text = None, "", None, ""
-    # trafilatura goes on without a candidate that fails.
-    with suppress(Exception):
-        retry, retry_text = _extract_and_compare(tree, recall, share)
-    with suppress(Exception):
-        rescue, rescue_text = _core.justext_rescue(copy(tree), options)
-    if len(rescue_text) > max(len(retry_text), _core.ESCALATION_JUSTEXT_RATIO * len(text)):
-        return rescue, rescue_text
-    enough = len(retry_text) >= options.min_extracted_size
-    if enough and len(retry_text) > _core.ESCALATION_ACCEPT_RATIO * len(text):
-        return retry, retry_text
-    return body, text
+def _in_json(tree: Any) -> list[Block]:
+    """Text in the page's JSON-LD or a preloaded thread: full texts, else descriptions of a product or film."""
+    bodies, descriptions = _baseline._collect_json_content(tree)
+    texts = [text for text in map(_baseline._render_text, bodies or descriptions) if text]
+    return [Block("paragraph", text) for text in dict.fromkeys(texts)]
 
 
-def _extract_and_compare(tree: Any, options: Extractor, share: float) -> tuple[Any, str]:
-    """trafilatura.core's function of this name, which always makes the comparison."""
-    cleaned, backup = _core._prepare_tree(tree, options, None)
-    body, text = _core.extract_content(cleaned, options)
-    if _is_certain(text, backup, options, share):
-        return body, text
-    chosen: tuple[Any, str] = _core.compare_extraction(backup, copy(tree), body, text, options)
-    return chosen
+def _longer(a: list[Block], b: list[Block]) -> list[Block]:
+    return b if _length(b) > _length(a) else a
 
 
-def _is_certain(text: str, cleaned: Any, options: Extractor, share: float) -> bool:
-    """Whether trafilatura's own text is not to be compared with what readability and jusText make of this page."""
-    return options.focus == "balanced" and len(text) >= share * _text_length(cleaned)
+def _length(blocks: list[Block]) -> int:
+    return sum(len(block.text) + 1 for block in blocks)
 
 
-def load_models() -> None:
-    """Load what `find` would load at the first page that needs it."""
-    trafilatura_steps.load_models()
-
-
-_THEIRS: Final = tuple((owner, name, vars(owner)[name]) for owner, name, _ in trafilatura_steps.REPLACEMENTS)
+def _length_of_sentences(blocks: list[Block]) -> int:
+    return sum(len(block.text) for block in blocks if is_sentence(block))

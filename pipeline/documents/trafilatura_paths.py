@@ -11,7 +11,7 @@ import hashlib
 import importlib
 import re
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from trafilatura import settings, xpaths
 
@@ -267,6 +267,18 @@ _OURS: Final[dict[tuple[str, str], Sequence[Selector | None] | Selector]] = {
 }
 
 
+class Selectors(NamedTuple):
+    """What each list of expressions selects; of those of `body`, only the first element counts."""
+
+    appended: list[Selector]
+    comments: list[Selector]
+    discarded: list[Selector]
+    teasers: list[Selector]
+    captions: list[Selector]
+    body: list[Selector]
+    unwanted: list[Selector]
+
+
 def _theirs(module_name: str, name: str) -> Any:
     return getattr(importlib.import_module(module_name), name)  # `trafilatura.baseline` is also a function
 
@@ -277,16 +289,15 @@ def digest(expressions: Sequence[Any]) -> str:
     return hashlib.sha256(repr((lists, _patterns)).encode()).hexdigest()
 
 
-def replacements(known: str = _DIGEST) -> list[tuple[Any, str, Any]]:
-    """(module, name, our functions in the place of its own expressions); none where its expressions are not known."""
-    if digest([_theirs(*place) for place in _OURS]) != known:
-        return []
-    found: list[tuple[Any, str, Any]] = []
-    for (module_name, name), ours in _OURS.items():
-        theirs = _theirs(module_name, name)
-        new = ours if callable(ours) else [mine or their for mine, their in zip(ours, theirs, strict=True)]
-        found.append((importlib.import_module(module_name), name, new))
-    return found
+def selectors(known: str = _DIGEST) -> Selectors:
+    """Our functions, or trafilatura's own expressions where they are not those that are known."""
+    is_known = digest([_theirs(*place) for place in _OURS]) == known
+    found: list[list[Selector]] = []
+    for place, ours in _OURS.items():
+        theirs = _theirs(*place)
+        pairs = zip([ours] if callable(ours) else ours, theirs if isinstance(theirs, list) else [theirs], strict=True)
+        found.append([(mine if is_known else None) or their for mine, their in pairs])
+    return Selectors(*found)
 
 
-REPLACEMENTS: Final = replacements()
+SELECTORS: Final = selectors()

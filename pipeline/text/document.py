@@ -16,6 +16,8 @@ class Document(msgspec.Struct, array_like=True):
     signature: bytes  # little-endian uint32
     masked_emails: int = 0
     masked_addresses: int = 0
+    page_kind: str = ""  # one of page_kind.KINDS; "" for a text that is from no page
+    page_kind_certainty: float = 0.0  # 0 to 1
 
     def __repr__(self) -> str:
         size = f"{len(self.tokens) // 2:,} tokens, English {self.language_probability:.2f}"
