@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from webtext.pipeline.files import json_lines
 from webtext.pipeline.files.lines import TooLong, open_lines
 from webtext.pipeline.flow import POSTS
 from webtext.pipeline.identity.urls import canonicalize, link_key, unescape_ampersands
@@ -22,6 +23,7 @@ _EXCERPT = 80  # bytes of a bad line to show
 _MAX_SCORE = 2**40
 _MAX_TIME = 253_402_300_799  # end of the year 9999; a time in milliseconds is beyond it
 _NUMBER = re.compile(r"(-?[0-9]{1,18})(?:\.[0-9]*)?")
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class _Line(msgspec.Struct, gc=False):
 
 
 _DECODE = msgspec.json.Decoder(_Line).decode
+_FIELDS = tuple(field.encode_name for field in msgspec.structs.fields(_Line))
 
 
 def read_posts(
@@ -141,23 +144,38 @@ def parse_submission(line: bytes) -> Post | Rejected:
     """One line of a dump.
 
     Rejected with BAD_LINE: no JSON object, a field of a type that no dump has (a Boolean score, a number as title), a
-    missing id, score or created_utc, one out of range, a lone surrogate or text that is not UTF-8. Fractions are cut
-    off. Where is_self is missing, the domain decides: Reddit shows self.SUBREDDIT for its own posts (self.com alone is
-    a magazine). A missing url becomes "", which selection refuses.
+    missing id, score or created_utc, one out of range, an id or url with half a surrogate pair or octets that are not
+    UTF-8, which become U+FFFD in title and subreddit. What else a line holds costs no post where json_lines.lenient can
+    read past it. Fractions are cut off. Where is_self is missing, the domain decides: Reddit shows self.SUBREDDIT
+    for its own posts (self.com alone is a magazine). A missing url becomes "", which selection refuses.
     """
     try:
-        record = _DECODE(line)
-    except (ValueError, RecursionError) as error:  # msgspec's errors and UnicodeDecodeError are ValueErrors
+        record = _read(line)
+    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
         return _bad_line(f"{error}: {line[:_EXCERPT]!r}")
     return _post(record, line)
 
 
+def _read(line: bytes) -> _Line:
+    try:
+        return _DECODE(line)
+    except (ValueError, RecursionError) as error:
+        try:
+            fields = json_lines.lenient(line)
+        except (ValueError, RecursionError):
+            raise error from None  # msgspec's words are the better ones
+    if not isinstance(fields, dict):
+        raise ValueError("is no JSON object")
+    return msgspec.convert({name: fields[name] for name in _FIELDS if name in fields}, _Line)
+
+
 def _post(record: _Line, line: bytes) -> Post | Rejected:
     """The post that has these fields; `line` is what to show of it where it is none."""
-    url = unescape_ampersands(record.url or "")
-    subreddit = record.subreddit or ""
+    url = ""
     try:
-        identity = (record.id or record.name or "").removeprefix("t3_")
+        url = _exact(unescape_ampersands(record.url or ""), "url")
+        subreddit = _shown(record.subreddit or "")
+        identity = _exact((record.id or record.name or "").removeprefix("t3_"), "id")
         if not identity:
             raise ValueError("id is missing")
         created = _whole(record.created_utc, "created_utc", 0, _MAX_TIME)
@@ -167,13 +185,23 @@ def _post(record: _Line, line: bytes) -> Post | Rejected:
             _whole(record.score, "score", -_MAX_SCORE, _MAX_SCORE),
             created,
             subreddit,
-            record.title or "",
+            _shown(record.title or ""),
             record.domain == f"self.{subreddit}" if record.is_self is None else record.is_self,
             record.over_18 or False,
             _retrieved(record, created),
         )
     except ValueError as error:
         return _bad_line(f"{error}: {line[:_EXCERPT]!r}", url)
+
+
+def _exact(text: str, field: str) -> str:
+    if not text.isascii() and _HALF.search(text):
+        raise ValueError(f"{field} has half a surrogate pair or octets that are not UTF-8")
+    return text
+
+
+def _shown(text: str) -> str:
+    return text if text.isascii() else _HALF.sub("\ufffd", text)
 
 
 def _retrieved(record: _Line, created: int) -> int:

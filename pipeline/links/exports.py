@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import msgspec
+from webtext.pipeline.files import json_lines
 
 MAX_RECORD: Final = 2**20
 """Longest CSV record in bytes. A post's text has at most 40,000 characters."""
@@ -125,7 +125,7 @@ def post_lists(line: bytes) -> list[dict[str, Any]] | None:
         ValueError: the lists are empty or differ in length.
     """
     try:
-        record = msgspec.json.decode(line)
+        record = json_lines.decode(line)
     except (ValueError, RecursionError):
         return None
     if not isinstance(record, dict):

@@ -4,13 +4,10 @@ Nothing in a file ends a build: a record that is no text is Rejected (see record
 behind all that came before it.
 """
 
-import json
 from collections.abc import Generator, Iterator
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-
-from webtext.pipeline.files import storage
+from webtext.pipeline.files import json_lines, storage
 from webtext.pipeline.files.lines import MAX_LINE, TooLong, TruncatedInputError, cut_end, open_lines
 from webtext.pipeline.own_texts.record import About, DamagedFileError, Text, make, refuse, text_of
 from webtext.pipeline.own_texts.settings import TextFields
@@ -104,7 +101,7 @@ def _json_texts(lines: Lines, fields: TextFields) -> FoundAndEnd:
             yield refuse(str(line))
         elif line := line.strip():
             try:
-                record = _decode(line)
+                record = json_lines.decode(line)
             except (ValueError, RecursionError) as error:
                 whole = False
                 yield refuse(f"{error}: {line[:_EXCERPT]!r}")
@@ -112,14 +109,6 @@ def _json_texts(lines: Lines, fields: TextFields) -> FoundAndEnd:
             whole = True
             yield text_of(record, fields)
     return whole
-
-
-def _decode(line: bytes) -> Any:
-    try:
-        return msgspec.json.decode(line)
-    except (ValueError, RecursionError):
-        # Python's own writer makes NaN and lone surrogates, which are no JSON: its reader takes them.
-        return json.loads(line.decode())
 
 
 def _plain_text(lines: Lines, id: str) -> Text | Rejected:

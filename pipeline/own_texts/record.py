@@ -23,6 +23,7 @@ from webtext.schemas.records import Reason, Rejected
 _MAX_SCORE = 2**40
 _MAX_TIME = 253_402_300_799  # end of the year 9999
 _MAX_TITLE = 1000  # characters
+_OCTETS = re.compile("[\udc80-\udcff]")  # that are not UTF-8, see json_lines.lenient
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -78,6 +79,8 @@ def text_of(record: object, fields: TextFields) -> Text | Rejected:
     if not isinstance(text, str):
         problem = f"none of the fields {', '.join(fields.text)}" if text is None else f"{_kind(text)} as its text"
         return refuse(f"has {problem}", about)
+    if not text.isascii() and _OCTETS.search(text):
+        return refuse("has a text that is not UTF-8", about)
     return make(text, about)
 
 

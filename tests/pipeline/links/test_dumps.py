@@ -95,9 +95,12 @@ def test_a_bad_line_keeps_the_url_that_could_be_read():
         b"{} {}",
         b'{"id": NaN}',
         b'{"x":' + b"[" * 100_000,
-        b'{"id": "a", "title": "\xff\xfe"}',
-        b'{"id": "a", "title": "\\ud800 lone"}',
-        b'{"id": "a", "title": "\\udc00 lone"}',
+        b'{"id": "a\xff", "score": 3, "created_utc": 5}',
+        b'{"id": "a\\ud800", "score": 3, "created_utc": 5}',
+        b'{"id": "a", "score": 3, "created_utc": 5, "url": "http://a/\xff"}',
+        b'{"id": "a", "score": 3, "created_utc": 5, "url": "http://a/\\udc00 lone"}',
+        b'{"id": "a", "score": 3, "created_utc": 5, "title": NaN}',
+        b'{"id": "a", "score": Infinity, "created_utc": 5, "other": NaN}',
         b'{"id": "a", "score": ' + b"9" * 5000 + b"}",
         b'{"id": "a", "score": 1e999}',
     ],
@@ -107,6 +110,33 @@ def test_what_is_no_record_is_a_bad_line(line):
     assert isinstance(rejected, Rejected)
     assert rejected.reason == Reason.BAD_LINE
     assert rejected.detail
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(rb'"cut \ud83c"', rb'"\udf75 cut"', rb'{"deep": ["\ud83d", {"\udc00": 1}]}', b"NaN", b"[-Infinity]"),
+        *(b'"\xff\xfe and \\ud83d"', b'"raw \t and \x01"', b"9" * 5000, b"-1e999", b"[" * 900 + b"]" * 900),
+    ],
+)
+@pytest.mark.parametrize("name", [b"link_flair_text", rb"\ud83d"])
+def test_a_field_that_is_not_read_costs_no_post(name, value):
+    line = json.dumps(POST).encode()
+    assert parse_submission(b'{"%b": %b, %b' % (name, value, line[1:])) == parse()
+    assert parse_submission(line[:-1] + b', "_meta": %b}' % value) == parse()
+
+
+@pytest.mark.parametrize("damage", [b"\xe2\x98", rb"\ud83d", rb"\udc4d"])
+def test_damage_in_a_title_is_shown_and_in_a_url_refused(damage):
+    line = json.dumps(POST).encode()
+    found = parse_submission(line.replace(b"Nerds", b"Nerds" + damage))
+    assert isinstance(found, Post)
+    assert found.title.rstrip("\ufffd") == "Nerds"
+    assert found.title.endswith("\ufffd")
+    rejected = parse_submission(line.replace(b"com/a", b"com/a" + damage))
+    assert isinstance(rejected, Rejected)
+    assert (rejected.url, rejected.key) == ("", b"")
+    assert "url has half a surrogate pair or octets that are not UTF-8" in rejected.detail
 
 
 @settings(deadline=None)

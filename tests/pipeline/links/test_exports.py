@@ -177,6 +177,12 @@ def test_each_post_of_the_lists(record):
     assert read_all(json.dumps(record)) == POSTS
 
 
+@pytest.mark.parametrize("page", [rb'"cut \ud83d"', b"NaN", b'"\xff"', b'"a raw \t"'])
+def test_what_is_not_read_costs_no_list(page):
+    lists = json.dumps({"url": "http://a/?b&c", **LISTS}).encode()
+    assert read_all(b'{"content": %b, %b' % (page, lists[1:])) == POSTS
+
+
 def test_lists_among_posts_and_bad_lines():
     line = json.dumps({"text": "http://a/?b&c", "meta": LISTS})
     found = read_all(f"nothing\n{line}\n".replace("nothing", '{"id": 5}') + line[:-1] + "\n")
