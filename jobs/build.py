@@ -42,7 +42,8 @@ class BuildConfig(EngineFlags):
     work: str
     """Folder of the build: a local path, or gs://... or s3://... for an engine with many machines."""
     submissions: tuple[str, ...] = ()
-    """Reddit submissions: NDJSON dumps, CSV or OpenWebText2's lists, plain or compressed: paths or glob patterns."""
+    """Reddit submissions: NDJSON dumps, tables (CSV, TSV) whose header names url and score, OpenWebText2's lists, plain
+    or compressed: paths or glob patterns."""
     urls: tuple[str, ...] = ()
     """Plain URL lists, one URL a line: paths or glob patterns."""
     warcs: tuple[str, ...] = ()

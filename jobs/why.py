@@ -118,7 +118,7 @@ def _posts(posts: Sequence["Post"]) -> Table:
     table.add_column(overflow="fold")
     for post in posts:
         if not post.id:
-            table.add_row("in a URL list")
+            table.add_row("in a list without ids")
             continue
         points = f"{post.score:,} point{'' if post.score == 1 else 's'}"
         table.add_row(

@@ -144,7 +144,7 @@ _WORDS: Final[Mapping[Reason, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One Reddit post that links out, or one line of a plain URL list (then id and subreddit are empty)."""
+    """One Reddit post that links out, or one line of a URL list or table without ids (then id is empty)."""
 
     id: str  # base 36, without the "t3_" prefix
     url: str  # as posted, with &amp; already unescaped

@@ -61,39 +61,46 @@ _FIELDS = tuple(field.encode_name for field in msgspec.structs.fields(_Line))
 def read_posts(
     stream: BinaryIO, name: str, list_score: int, longest_record: int = exports.MAX_RECORD
 ) -> Iterator[Post | Rejected]:
-    """Every record of a file. Its first line tells what it is: JSON, the header of a CSV file, or else a URL of a list.
+    """Every record of a file. Its first line tells what it is: JSON, the header of a table, or else a URL of a list.
 
     A line of JSON is a post, or a URL with the lists of its posts (see exports.post_lists), each of which is a record.
+    A table has commas, tabs, semicolons or bars between its columns (see exports.table_of).
 
     Args:
         stream: see lines.open_lines.
         name: see lines.open_lines.
         list_score: what the lines of a URL list count for; a list has no scores.
-        longest_record: bytes of a record of a CSV file.
+        longest_record: bytes of a record of a table.
 
     Raises:
+        TableError: see exports.table_of.
         TruncatedInputError: see lines.open_lines.
         OSError: the stream can't be read.
     """
     lines = open_lines(stream, name)
+    table = None
     for first in lines:
         if isinstance(first, TooLong):
             yield _bad_line(str(first))
-        elif text := first.strip():
+            continue
+        text = first.strip()
+        # A JSON array on one line is no dump either, but its message should speak of JSON, not of URLs.
+        if text[:1] in (b"{", b"["):
+            yield from _json_posts(chain([first], lines))
+            return
+        table = exports.table_of(text, name)
+        if table or (text and text[:1] != b"#"):
             break
     else:
         return
-    # A JSON array on one line is no dump either, but its message should speak of JSON, not of URLs.
-    if text[0] in b"{[":
-        yield from _json_posts(chain([first], lines))
-    elif columns := exports.csv_header(text):
-        yield from _csv_posts(lines, columns, longest_record)
-    else:
-        for line in chain([first], lines):
-            if isinstance(line, TooLong):
-                yield _bad_line(str(line))
-            elif (url := line.strip()) and (found := parse_url_line(url, list_score)):
-                yield found
+    if table:
+        yield from _table_posts(lines, table, longest_record)
+        return
+    for line in chain([first], lines):
+        if isinstance(line, TooLong):
+            yield _bad_line(str(line))
+        elif (url := line.strip()) and (found := parse_url_line(url, list_score)):
+            yield found
 
 
 def _json_posts(lines: Iterable[bytes | TooLong]) -> Iterator[Post | Rejected]:
@@ -125,7 +132,7 @@ def _list_posts(line: bytes, rejected: Rejected) -> Iterator[Post | Rejected]:
             yield _bad_line(f"{error}: {line[:_EXCERPT]!r}")
 
 
-def _csv_posts(lines: Iterable[bytes | TooLong], columns: dict[str, int], longest: int) -> Iterator[Post | Rejected]:
+def _table_posts(lines: Iterable[bytes | TooLong], table: exports.Table, longest: int) -> Iterator[Post | Rejected]:
     too_long: list[TooLong] = []
 
     def texts() -> Iterator[bytes]:
@@ -135,8 +142,11 @@ def _csv_posts(lines: Iterable[bytes | TooLong], columns: dict[str, int], longes
             else:
                 yield line
 
-    for fields in exports.csv_records(texts(), columns, longest):
-        yield _bad_line(fields) if isinstance(fields, str) else _post(_Line(**fields), str(fields).encode())
+    for fields in exports.records(texts(), table, longest):
+        if isinstance(fields, str):
+            yield _bad_line(fields)
+        else:
+            yield _post(_Line(**fields), str(fields).encode(), has_id=table.has_ids)
     yield from (_bad_line(str(line)) for line in too_long)
 
 
@@ -169,14 +179,14 @@ def _read(line: bytes) -> _Line:
     return msgspec.convert({name: fields[name] for name in _FIELDS if name in fields}, _Line)
 
 
-def _post(record: _Line, line: bytes) -> Post | Rejected:
-    """The post that has these fields; `line` is what to show of it where it is none."""
+def _post(record: _Line, line: bytes, *, has_id: bool = True) -> Post | Rejected:
+    """The post that has these fields, with an empty id unless `has_id`; `line` is what to show where it is none."""
     url = ""
     try:
         url = _exact(unescape_ampersands(record.url or ""), "url")
         subreddit = _shown(record.subreddit or "")
         identity = _exact((record.id or record.name or "").removeprefix("t3_"), "id")
-        if not identity:
+        if has_id and not identity:
             raise ValueError("id is missing")
         created = _whole(record.created_utc, "created_utc", 0, _MAX_TIME)
         return Post(
@@ -230,13 +240,19 @@ def _whole(value: float | str | None, field: str, least: int, most: int) -> int:
 
 
 def parse_url_line(line: bytes, score: int) -> Post | Rejected | None:
-    """One line of a URL list: a post without id, date, or title. None for a comment, which begins with `#`."""
+    """One line of a URL list: a post without id, date, or title. None for a comment, which begins with `#`.
+
+    Rejected with BAD_URL where white space stands in it: what is behind it, a title or a score, is no part of the URL.
+    """
     if line[:1] == b"#":
         return None
     try:
         url = line.decode()
     except UnicodeDecodeError as error:
         return _bad_line(f"{error}: {line[:_EXCERPT]!r}")
+    if len(line.split()) > 1:
+        detail = "line of a URL list: has white space, and what is behind it is no part of a URL"
+        return Rejected(POSTS, Reason.BAD_URL, b"", url, detail)
     return Post("", unescape_ampersands(url), score, 0, "", "")
 
 

@@ -1,4 +1,4 @@
-"""Other shapes in which people keep Reddit posts: CSV with a header, and a JSON object per URL with lists of posts.
+"""Other shapes in which people keep Reddit posts: tables with a header, and a JSON object per URL with lists of posts.
 
 Both are taken apart into the fields of single posts; dumps.py judges the fields as it does those of a dump.
 """
@@ -6,45 +6,88 @@ Both are taken apart into the fields of single posts; dumps.py judges the fields
 import csv
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from webtext.pipeline.files import json_lines
 
 MAX_RECORD: Final = 2**20
-"""Longest CSV record in bytes. A post's text has at most 40,000 characters."""
+"""Longest record of a table in bytes. A post's text has at most 40,000 characters."""
 
 # The header says which column is which; these are read, the others skipped. A dump has the same names.
-FIELDS: Final = (
+_FIELDS: Final = (
     *("id", "name", "url", "score", "created_utc", "subreddit", "title", "is_self", "over_18", "domain"),
     *("retrieved_on", "retrieved_utc"),
 )
+# What tells the same where those are missing; PushshiftDumps' to_csv.py writes created and link.
+_PERMALINKS: Final = ("permalink", "link")
+_OTHERS: Final = ("created", *_PERMALINKS)
+_NEEDED: Final = ("url", "score")
+_DELIMITERS: Final = "\t,;|"
 _BOOLEAN: Final = {"true": True, "1": True, "false": False, "0": False, "": None}
-_SUBREDDIT: Final = re.compile(r"(?:https?://[^/]+)?/r/([^/]+)/comments/")
+_PERMALINK: Final = re.compile(r"(?:https?://[^/]+)?/r/([^/]+)/comments/([0-9a-z]{1,13})(?![^/?#])")
 
 
-def csv_header(line: bytes) -> dict[str, int] | None:
-    """The columns of a CSV file by name, if this first line is the header of one with posts: url, and id or name."""
-    try:
-        names = _row(line)
-    except ValueError:
-        return None
-    columns = {name.strip().lower(): number for number, name in enumerate(names)}
-    return columns if len(columns) == len(names) and "url" in columns and columns.keys() & {"id", "name"} else None
+class TableError(ValueError):
+    """A table that can't be read, for its header does not say enough. `why` says what."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"{name}: {why}")
+        self.why = why
 
 
-def csv_records(
-    lines: Iterable[bytes], columns: dict[str, int], longest: int = MAX_RECORD
-) -> Iterator[dict[str, Any] | str]:
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What the header of a table of posts tells."""
+
+    delimiter: str
+    columns: Mapping[str, int]  # number of each column, by its name in lower case
+    width: int  # fields of a record
+
+    @property
+    def has_ids(self) -> bool:
+        """Whether each record must have an id."""
+        return bool(self.columns.keys() & {"id", "name"})
+
+
+def table_of(line: bytes, name: str) -> Table | None:
+    """The table of posts whose header this first line of a file is; None where it is something else.
+
+    A header is two names or more, between tabs, commas, semicolons or bars, of which one is url, or two are read.
+    Behind a `#` it is one only where nothing is missing.
+
+    Raises:
+        TableError: it has no column url or score, or one that is read twice.
+    """
+    for delimiter in _DELIMITERS:
+        try:
+            names = [field.strip().lower() for field in _row(line.lstrip(b"# "), delimiter)]
+        except ValueError:
+            continue
+        read = [column for column in names if column in _FIELDS or column in _OTHERS]
+        if len(names) < 2 or not ("url" in read or len(read) > 1) or any("://" in column for column in names):
+            continue
+        missing = [column for column in _NEEDED if column not in read]
+        if not missing and len(set(read)) == len(read):
+            return Table(delimiter, {column: number for number, column in enumerate(names)}, len(names))
+        if not line.startswith(b"#"):
+            problem = f"has no column {' and no '.join(missing)}" if missing else "has a column twice"
+            raise TableError(name, f"its header {problem}: {line[:80]!r}; a table of posts needs url and score")
+    return None
+
+
+def records(lines: Iterable[bytes], table: Table, longest: int = MAX_RECORD) -> Iterator[dict[str, Any] | str]:
     """The fields of each record, as a dump would have them; or why a record is none, in words.
 
-    A record ends where its quotes are closed, so it may have line feeds (RFC 4180). Where they stay open for `longest`
-    bytes or to the end of the file, the quote was a stray one: its line alone is lost, and reading goes on with the
-    next. What ends in an error of `lines` is no record.
+    A record ends where its quotes are closed, so it may have line feeds (RFC 4180). A quote opens where a field begins;
+    others are text. Where one stays open for `longest` bytes or to the end of the file, it was a stray one: its line
+    alone is lost, and reading goes on with the next. What ends in an error of `lines` is no record.
     """
     waiting: deque[bytes] = deque()  # lines to read again
     source = iter(lines)
+    opening = f'{table.delimiter}"'.encode()
     while True:
         parts: list[bytes] = []
         size = quotes = 0
@@ -54,45 +97,52 @@ def csv_records(
                 break
             if not parts and not line.strip():
                 continue
+            if parts or line.startswith(b'"') or opening in line:
+                quotes += line.count(b'"')
             parts.append(line)
             size += len(line) + 1
-            quotes += line.count(b'"')
         if not parts:
             return
         if quotes % 2:
             waiting.extendleft(reversed(parts[1:]))
             yield f"a quote stays open: {parts[0][:80]!r}"
             continue
-        yield _record(b"\n".join(parts), columns, longest)
+        yield _record(b"\n".join(parts), table, longest)
 
 
-def _record(text: bytes, columns: dict[str, int], longest: int) -> dict[str, Any] | str:
+def _record(text: bytes, table: Table, longest: int) -> dict[str, Any] | str:
+    columns = table.columns
     try:
-        row = _row(text, longest)
-        if len(row) != len(columns):
-            raise ValueError(f"has {len(row)} fields, the header {len(columns)}")
-        values = {name: row[columns[name]] for name in FIELDS if name in columns}
-        fields: dict[str, Any] = {name: value or None for name, value in values.items()}
+        row = _row(text, table.delimiter, longest)
+        if len(row) != table.width:
+            raise ValueError(f"has {len(row)} fields, the header {table.width}")
+        fields: dict[str, Any] = {name: row[columns[name]] or None for name in _FIELDS if name in columns}
         for name in ("is_self", "over_18"):
-            if name in values:
-                fields[name] = _boolean(values[name], name)
+            if name in columns:
+                fields[name] = _boolean(row[columns[name]], name)
     except ValueError as error:
         return f"{error}: {text[:80]!r}"
-    # Exports of one subreddit leave its name to the file; the post's own address has it too.
-    if not fields.get("subreddit") and "permalink" in columns:
-        found = _SUBREDDIT.match(row[columns["permalink"]])
-        fields["subreddit"] = found and found[1]
+    # Exports of one subreddit leave its name to the file; the post's own address has it too, and its id.
+    addresses = (_PERMALINK.match(row[columns[name]]) for name in _PERMALINKS if name in columns)
+    subreddit, identity = next((found.groups() for found in addresses if found), (None, None))
+    fields["subreddit"] = fields.get("subreddit") or subreddit
+    if not table.has_ids:
+        fields["id"] = identity
+    created = columns.get("created_utc", columns.get("created"))
+    fields["created_utc"] = 0 if created is None else _seconds(row[created]) or None
     return fields
 
 
-def _row(text: bytes, longest: int = MAX_RECORD) -> list[str]:
-    """The fields of one CSV record. Raises ValueError."""
+def _row(text: bytes, delimiter: str, longest: int = MAX_RECORD) -> list[str]:
+    """The fields of one record. Raises ValueError."""
     if len(text) > longest:
         raise ValueError(f"has more than {longest} bytes")
     csv.field_size_limit(longest)  # of this process; Python's own limit is an eighth of it
     try:
-        [row] = csv.reader([text.decode()], strict=True)
+        [row] = csv.reader([text.decode()], delimiter=delimiter, strict=True)
     except csv.Error as error:
+        if delimiter == "\t" and b"\n" not in text:  # by a writer who quotes nothing
+            return text.decode().rstrip("\r").split(delimiter)
         raise ValueError(str(error)) from error
     return row
 
@@ -158,8 +208,11 @@ def _post(fields: dict[str, Any], url: Any) -> dict[str, Any]:
 
 
 def _seconds(date: str) -> float | str:
-    """The time of a date, which OpenWebText2 wrote without a zone; anything else as it is."""
+    """The time of a date, in UTC where it has no zone, as OpenWebText2 and to_csv.py write it; else as it is."""
     try:
-        return datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp() if "-" in date[1:] else date
+        moment = datetime.fromisoformat(date) if "-" in date[1:] else None
     except ValueError:
         return date
+    if moment is None:
+        return date
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -14,6 +14,7 @@ from webtext.pipeline.links.dumps import Post
 from webtext.pipeline.settings import LinkSettings
 from webtext.schemas.records import Link, Loss, Reason, Rejected, Submission
 
+_NAMELESS: Final = "line without an id"
 _REDDIT: Final = DomainList(frozenset({"reddit.com"}))
 
 
@@ -36,7 +37,7 @@ def select_post(post: Post, settings: LinkSettings, lists: Lists) -> tuple[bytes
     1. SELF_POST: marked so, or the URL is the comments page of a post, be it this or another.
     2. OVER_18: marked so, unless the settings keep those.
     3. BAD_URL: not an absolute http or https URL.
-    4. AFTER_CUTOFF: created after the last day (UTC) that counts. Lines of URL lists have no date and stay.
+    4. AFTER_CUTOFF: created after the last day (UTC) that counts. What has no date stays, as lines of URL lists.
     5. WIKIPEDIA, its mirrors and archived pages included, under any list of domains but "none".
     6. BLOCKED_DOMAIN.
     7. BLOCKED_FILE_TYPE.
@@ -53,7 +54,7 @@ def select_post(post: Post, settings: LinkSettings, lists: Lists) -> tuple[bytes
     loss = _refusal(post, url, problem, settings, lists)
     if loss is None:
         return link_key(url), url
-    who = f"post {post.id}" if post.id else "line of a URL list"
+    who = f"post {post.id}" if post.id else _NAMELESS
     return Rejected(POSTS, loss.reason, link_key(url) if url else b"", url or post.url, f"{who}: {loss.detail}")
 
 
@@ -110,9 +111,9 @@ def merge_posts(
     """One link, or its rejection, from all posts of one link key; and the posts that are there twice.
 
     Posts with the same id are one post, seen in dumps of different dates. The one that stays is the first by (highest
-    score, earliest created_utc, URL, title, subreddit); the others become DUPLICATE_POST. Lines of URL lists have no
-    id: there the canonical URL stands for it. The posts that stay are ordered by (created_utc, id, URL), and the
-    canonical URL of the first is the link's. The link's date is that of the earliest post that has one.
+    score, earliest created_utc, URL, title, subreddit); the others become DUPLICATE_POST. Lines of URL lists and of
+    some tables have no id: there the canonical URL stands for it. The posts that stay are ordered by (created_utc, id,
+    URL), and the canonical URL of the first is the link's. The link's date is that of the earliest post that has one.
 
     BELOW_SCORE is held against the best score ("per-post") or against the sum ("summed").
 
@@ -128,7 +129,7 @@ def merge_posts(
         if identity not in kept:
             kept[identity] = (url, post)
             continue
-        who = f"post {post.id}" if post.id else "line of a URL list"
+        who = f"post {post.id}" if post.id else _NAMELESS
         detail = f"{who} with score {post.score}, kept with score {kept[identity][1].score}"
         duplicates.append(Rejected(LINKS, Reason.DUPLICATE_POST, link_key(url), url, detail))
     ordered = sorted(kept.values(), key=lambda entry: (entry[1].created_utc, entry[1].id, entry[0]))

@@ -17,6 +17,7 @@ from webtext.pipeline.files import storage
 from webtext.pipeline.files.lines import TruncatedInputError, cut_end
 from webtext.pipeline.flow import LINKS, POSTS, POSTS_FILE
 from webtext.pipeline.links.dumps import Post, read_posts
+from webtext.pipeline.links.exports import TableError
 from webtext.pipeline.links.health import Histogram
 from webtext.pipeline.links.rules import Lists, merge_posts, select_post
 from webtext.pipeline.settings import LinkSettings
@@ -77,6 +78,10 @@ def _records(stream: BinaryIO, path: str, settings: LinkSettings, output: PartOu
     except TruncatedInputError as error:
         why, read = error.why, output.taken
         output.taken += 1  # the line that was cut
+        output.reject(Rejected(POSTS, Reason.BAD_LINE, b"", "", str(error)))
+    except TableError as error:
+        why, read = error.why, 0
+        output.taken += 1  # its header
         output.reject(Rejected(POSTS, Reason.BAD_LINE, b"", "", str(error)))
     if why:
         output.counts["truncated_inputs"] += 1

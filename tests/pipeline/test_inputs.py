@@ -129,6 +129,22 @@ def test_an_input_that_was_whole_may_not_change(web):
         build(folder)
 
 
+def test_a_table_without_scores_is_told_and_gives_no_link(web):
+    folder, cut = web
+    for path, data in cut.items():
+        path.write_bytes(data)
+    before = build(folder, run_here, work="before")
+    table = folder / "posts" / "table.csv"
+    table.write_text("url,title\nhttp://site.example/a,A title\n")
+    manifest = build(folder)
+    line, _ = told(manifest)
+    assert line.startswith(f"warning: {table} is damaged: its header has no column score: b'url,title'; a table")
+    assert line.endswith("; 0 records were read of it")
+    posts, others = manifest.stages["posts"], before.stages["posts"]
+    assert (posts.taken, posts.rejected["bad_line"]) == (others.taken + 1, others.rejected["bad_line"] + 1)
+    assert posts.passed == others.passed
+
+
 @pytest.mark.parametrize(
     ("name", "data", "words"),
     [

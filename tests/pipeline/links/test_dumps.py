@@ -201,13 +201,23 @@ def test_over_18():
 
 
 def test_a_list_of_urls():
-    text = b"# from somewhere\nhttp://example.com/?a&amp;b\n\n  https://example.org  \r\n#http://no/\nnot a url\n\xff\n"
+    text = b"# from somewhere\nhttp://example.com/?a&amp;b\n\n  https://example.org  \r\n#http://no/\nno-url\n\xff\n"
     first, second, third, fourth = read_all(text)
     assert first == Post("", "http://example.com/?a&b", 3, 0, "", "")
     assert second.url == "https://example.org"
-    assert third.url == "not a url"
+    assert third.url == "no-url"
     assert fourth.reason == Reason.BAD_LINE
     assert "0xff" in fourth.detail
+
+
+@pytest.mark.parametrize("rest", [b"\tA title", b" A title", b"\t12", b"\x0b12", b" \t "])
+def test_what_stands_behind_a_url_is_no_part_of_it(rest):
+    first, second = read_all(b"http://example.com/a\nhttp://example.com/b" + rest)
+    assert first.url == "http://example.com/a"
+    if rest.strip():
+        assert (second.reason, second.url) == (Reason.BAD_URL, "http://example.com/b" + rest.decode())
+    else:
+        assert second.url == "http://example.com/b"
 
 
 @pytest.mark.parametrize(("text", "reason"), [(b"\n \n{}\nhttp://a/", Reason.BAD_LINE), (b"[{}]", Reason.BAD_LINE)])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from webtext.pipeline.files.lines import MAX_LINE, TruncatedInputError
 from webtext.pipeline.links.dumps import Post, read_posts
+from webtext.pipeline.links.exports import TableError
 from webtext.schemas.records import Reason, Rejected
 
 REDDIT = Path(__file__).resolve().parents[4] / "shared" / "data" / "reddit"
@@ -23,7 +24,7 @@ def read_all(text, name="x", **limit):
     return list(read_posts(io.BytesIO(data), name, 3, **limit))
 
 
-# CSV.
+# Tables.
 
 
 def test_a_row():
@@ -107,9 +108,71 @@ def test_a_cut_file_yields_its_whole_records():
     assert set(found) == {POST}
 
 
-@pytest.mark.parametrize("text", ["http://a/?id,url\n", "url,score\nu,3\n", "id,url,url\n1,u,v\n"])
+@pytest.mark.parametrize("text", ["http://a/?id,url\n", "url\nhttp://a/\n", "#url,title\nhttp://a/\n", "title,by\n"])
 def test_what_is_no_header_begins_a_url_list(text):
     assert all(post.id == "" for post in read_all(text))
+
+
+@pytest.mark.parametrize("delimiter", "\t,;|")
+@pytest.mark.parametrize("before", ["", "\n", "# made by hand\n#\n", "\ufeff", "#"])
+def test_a_table_of_urls_and_scores(delimiter, before):
+    rows = [["URL", "other", "Score"], ["http://a/?x=1", '5 inches: 5"', "7"], ["http://b/", "", "-2"]]
+    text = before + "".join(delimiter.join(row) + "\n" for row in rows)
+    assert read_all(text) == [Post("", "http://a/?x=1", 7, 0, "", ""), Post("", "http://b/", -2, 0, "", "")]
+
+
+@pytest.mark.parametrize(
+    ("header", "problem"),
+    [
+        ("id,url,created_utc,title", "has no column score"),
+        ("url\ttitle", "has no column score"),
+        ("id;score;title", "has no column url"),
+        ("subreddit|title", "has no column url and no score"),
+        ("author,score,created,link,body", "has no column url"),  # to_csv.py's of comments
+        ("id,url,score,url", "has a column twice"),
+    ],
+)
+def test_a_table_without_what_is_needed_is_refused(header, problem):
+    with pytest.raises(TableError) as caught:
+        read_all(f"{header}\nhttp://a/,http://b/,3\n", "posts.csv")
+    assert str(caught.value).startswith(f"posts.csv: its header {problem}: b'{header[:2]}")
+    assert "needs url and score" in caught.value.why
+
+
+def test_the_table_of_to_csv():
+    """https://github.com/Watchful1/PushshiftDumps/blob/master/scripts/to_csv.py writes these columns."""
+    rows = [
+        ["author", "title", "score", "created", "link", "text", "url"],
+        ["u/a", "T, 1", "12", "2014-05-06 07:08", "https://www.reddit.com/r/x/comments/1a2b/t_1/", "", "http://a/"],
+        ["u/a", "T2", "3", "2014-05-06 07:08", "https://www.reddit.com/r/x/comments/1a2c/t2/", 'a\n"b"', "http://b/"],
+    ]
+    out = io.StringIO(newline="")
+    csv.writer(out).writerows(rows)
+    assert read_all(out.getvalue()) == [
+        Post("1a2b", "http://a/", 12, 1399360080, "x", "T, 1"),
+        Post("1a2c", "http://b/", 3, 1399360080, "x", "T2"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("date", "seconds"),
+    [
+        ("1399360080", 1399360080),
+        ("1399360080.0", 1399360080),
+        ("2014-05-06", 1399334400),
+        ("2014-05-06 07:08:00+02:00", 1399352880),
+        ("2014-05-06T07:08:00Z", 1399360080),
+    ],
+)
+def test_dates_of_tables(date, seconds):
+    assert [post.created_utc for post in read_all(f"id,url,score,created_utc\n1,u,2,{date}\n")] == [seconds]
+
+
+def test_quotes_open_where_a_field_begins():
+    titles = ['5" disks', 'the "best"', 'a"', '"He said" it', '"a" and "b"']
+    rows = [f"{number}\thttp://a/\t3\t{title}" for number, title in enumerate(titles)]
+    for end in ("\n", "\r\n"):
+        assert [post.title for post in read_all(end.join(["id\turl\tscore\ttitle", *rows, ""]))] == titles
 
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=30)

@@ -107,7 +107,7 @@ def test_until_must_be_a_day(until):
 
 def test_a_line_of_a_list_has_no_date_and_names_itself():
     assert isinstance(select(id="", created_utc=0), tuple)
-    assert select(id="", created_utc=0, url="nothing").detail.startswith("line of a URL list: ")
+    assert select(id="", created_utc=0, url="nothing").detail.startswith("line without an id: ")
 
 
 # Merging.
