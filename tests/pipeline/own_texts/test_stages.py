@@ -2,6 +2,7 @@
 
 import json
 import random
+import unicodedata
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from webtext.pipeline.account.report import read_months
 from webtext.pipeline.account.report_page import build_report
 from webtext.pipeline.account.why import Build, tell
 from webtext.pipeline.corpus import build_corpus
+from webtext.pipeline.documents.extract import extract_page
 from webtext.pipeline.engine.beam_stage import run_stage
 from webtext.pipeline.engine.stage import Stage, numbered, paths_of
 from webtext.pipeline.files import storage, tabular
@@ -193,6 +195,20 @@ def test_ranges_leave_no_trace(tmp_path):
 def test_a_date_becomes_the_day_of_publication(tmp_path):
     [row], *_ = documents_of(tmp_path, [{"id": "a", "text": "x", "date": "2015-03-01T23:00:00Z"}], share=1)
     assert (row["published"], row["created_utc"]) == ("2015-03-01", 1425250800)
+
+
+def test_texts_that_look_the_same_are_copies(tmp_path):
+    text = story_of(1).replace("e", "é")
+    spoilt = [
+        text,
+        unicodedata.normalize("NFD", text),
+        *(text.replace("r", f"r{mark}") for mark in "\xad\u200b\u200f\ufeff"),
+    ]
+    rows, *_ = documents_of(tmp_path, [{"id": str(n), "text": each} for n, each in enumerate(spoilt)], share=1)
+    assert {row["text"] for row in rows} == {text}
+    assert len({row["text_hash"] for row in rows}) == 1
+    page = extract_page(f"<html><body><article><p>{spoilt[2]}</p></article></body></html>".encode(), ALL, "utf-8")
+    assert page.text == text
 
 
 def test_plain_text_files_are_called_by_their_path_in_the_folder(tmp_path):
