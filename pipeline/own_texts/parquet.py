@@ -9,8 +9,13 @@ import pyarrow.parquet as pq
 
 from webtext.pipeline.files import storage, tabular
 from webtext.pipeline.files.expansion import MOST_TIMES, Expansion
+from webtext.pipeline.own_texts.dates import LEAST_SECONDS
 from webtext.pipeline.own_texts.record import DamagedFileError
 
+_STRINGS: Final = (
+    *(pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
+    *(pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary),
+)
 _ROWS = 8  # at a time: each may have a text of 16 MiB
 _READ = 2**20
 _TOO_MUCH: Final = f"its columns give over {MOST_TIMES} times their bytes, or rows without end"
@@ -21,7 +26,8 @@ _UNREADABLE: Final = (pa.ArrowException, OSError, ValueError, MemoryError, Overf
 def records(path: str, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Each row with those of these columns that the file has; a dot leads into a struct.
 
-    Strings that are not UTF-8 are None, and so is what is neither a string, a number nor a time; times are seconds.
+    Binary columns are strings, as writers of old wrote them; octets that are not UTF-8 are as in json_lines.lenient.
+    What is neither a string, a number nor a time is None. Times are seconds, None before dates.LEAST_SECONDS.
 
     Raises:
         DamagedFileError: behind the rows that could be read.
@@ -94,21 +100,16 @@ def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
 def _values(column: pa.Array) -> list[Any]:
     column = _spelt_out(column)
     kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return [_decoded(value) for value in column.cast(pa.large_binary()).to_pylist()]
+    if any(is_of(kind) for is_of in _STRINGS):
+        values = column.cast(pa.large_binary()).to_pylist()
+        return [value if value is None else value.decode("utf-8", "surrogateescape") for value in values]
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return list(column.to_pylist())
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         zone = kind.tz if pa.types.is_timestamp(kind) else None
-        return list(column.cast(pa.timestamp("s", zone), safe=False).cast(pa.int64()).to_pylist())
+        seconds = column.cast(pa.timestamp("s", zone), safe=False).cast(pa.int64()).to_pylist()
+        return [value if value is not None and value >= LEAST_SECONDS else None for value in seconds]
     return [None] * len(column)
-
-
-def _decoded(value: bytes | None) -> str | None:
-    try:
-        return None if value is None else value.decode()
-    except UnicodeDecodeError:
-        return None
 
 
 def _read_through(path: str) -> None:

@@ -6,22 +6,21 @@ left out where it is of no use.
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, Final
 
 from webtext.pipeline.files.lines import MAX_LINE
 from webtext.pipeline.flow import TEXTS
 from webtext.pipeline.identity import names, urls
+from webtext.pipeline.own_texts import dates
 from webtext.pipeline.own_texts.settings import TextFields
 from webtext.pipeline.text.clean import clean
 from webtext.schemas.records import Reason, Rejected
 
 _MAX_SCORE = 2**40
-_MAX_TIME = 253_402_300_799  # end of the year 9999
 _MAX_TITLE = 1000  # characters
 _OCTETS = re.compile("[\udc80-\udcff]")  # that are not UTF-8, see json_lines.lenient
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -109,7 +108,7 @@ def make(text: str, about: About) -> Text | Rejected:
     except ValueError as error:
         return refuse(str(error), about)
     title = clean(about.title)[:_MAX_TITLE] if isinstance(about.title, str) else ""
-    return Text(names.key_of(name), name, _score(about.score), _seconds(about.date), title, text)
+    return Text(names.key_of(name), name, _score(about.score), dates.seconds_of(about.date), title, text)
 
 
 def name_of(text: str, url: object, id: object) -> str:
@@ -136,26 +135,6 @@ def _score(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
         return 0
     return int(max(-_MAX_SCORE, min(_MAX_SCORE, value)))
-
-
-def _seconds(value: object) -> int:
-    """Seconds since 1970-01-01 UTC out of a number or an ISO 8601 date, 0 where it is neither or out of range."""
-    if isinstance(value, str) and len(value) < 64:
-        value = _parsed(value, float, lambda text: _epoch(datetime.fromisoformat(text)))
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return 0
-    return int(value) if 0 <= value <= _MAX_TIME else 0  # False for NaN
-
-
-def _epoch(moment: datetime) -> float:
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _parsed(text: str, *readers: Callable[[str], float]) -> float | None:
-    for reader in readers:
-        with suppress(ValueError, OverflowError):
-            return reader(text)
-    return None
 
 
 def _kind(value: object) -> str:

@@ -24,7 +24,7 @@ class TextFields:
         *("created_utc", "created", "date", "timestamp"),
         *("metadata.date", "metadata.timestamp", "meta.date", "meta.timestamp"),
     )
-    """When it was written: seconds since 1970 or an ISO 8601 date."""
+    """When it was written: an ISO 8601 date, of a year at the least, or seconds since 1970."""
 
     def __post_init__(self) -> None:
         """Raises ValueError where no field could hold the text."""

@@ -131,25 +131,6 @@ def test_ids_are_safe_to_print_and_stay_apart(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("date", "seconds"),
-    [
-        (NOON, NOON),
-        (str(NOON), NOON),
-        (float(NOON) + 0.5, NOON),
-        ("2015-03-01T13:00:00+01:00", NOON),
-        ("2015-03-01", NOON - 12 * 3600),
-        ("1844-01-01", 0),  # before 1970 is as good as unknown
-        *(
-            (bad, 0)
-            for bad in (None, "yesterday", -1, 1e300, NOON * 1000, True, [], "9" * 60, "inf", "nan", "0001-01-01")
-        ),
-    ],
-)
-def test_dates(tmp_path, date, seconds):
-    assert one(tmp_path, {"text": "x", "date": date}).created_utc == seconds
-
-
-@pytest.mark.parametrize(
     ("score", "points"),
     [(3, 3), (-2, -2), (2.9, 2), ("4", 0), (True, 0), (None, 0), (1e300, 2**40), (-(10**30), -(2**40))],
 )
@@ -286,6 +267,24 @@ def test_parquet_columns_of_other_types(tmp_path):
     good, bad = read(path)
     assert (good.text, good.name, good.created_utc, good.title) == ("fine", "id:a", NOON - 12 * 3600, "")
     assert (bad.url, bad.reason) == ("id:b", Reason.BAD_LINE)
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary_view(), pa.binary(7)])
+def test_parquet_with_binary_columns(tmp_path, kind):
+    """As Spark, Impala and Hive of old write strings, without a word on what they are."""
+    values = [f"née, {n}".encode() for n in range(2)]
+    values = [values[0], b"\xff" + values[1][1:], None]
+    path = table(tmp_path / "old.parquet", text=pa.array(values, kind), id=pa.array(values, kind))
+    good, latin, none = read(path)
+    assert (good.text, good.name) == ("née, 0", "id:née, 0")
+    assert (latin.reason, latin.detail) == (Reason.BAD_LINE, "has a text that is not UTF-8")
+    assert none.detail.startswith("has none of the fields")
+
+
+def test_times_of_parquet_are_no_digits_of_a_day(tmp_path):
+    times = [datetime(2015, 3, 1, 12), datetime(1970, 8, 22, 8, 5, 4), None]  # 20160304 s after 1970
+    path = table(tmp_path / "times.parquet", text=["x"] * 3, date=pa.array(times, pa.timestamp("us")))
+    assert [text.created_utc for text in read(path)] == [NOON, 0, 0]
 
 
 def test_parquet_without_a_text_is_all_lost(tmp_path):

@@ -165,7 +165,7 @@ def documents_of(folder, made, share, extract=ALL):
 RECORDS = st.lists(
     st.fixed_dictionaries(
         {"id": st.sampled_from("abc"), "text": st.sampled_from(["x", "y", "zz", "ww", "longest"])},
-        optional={"score": st.integers(-1, 1), "date": st.integers(1, 2), "title": st.sampled_from("tu")},
+        optional={"score": st.integers(-1, 1), "date": st.integers(10**9, 10**9 + 1), "title": st.sampled_from("tu")},
     ),
     max_size=12,
 )
