@@ -14,7 +14,7 @@ class Reason(StrEnum):
 
     # posts: one submission (one line of a dump) is refused
     BAD_LINE = "bad_line"  # not JSON, or a field has a type that no Reddit dump ever had; a text that is none
-    BAD_URL = "bad_url"  # not an absolute http(s) URL by the WHATWG URL standard
+    BAD_URL = "bad_url"  # not an absolute http(s) URL by the WHATWG URL standard, or of a host without a dot
     SELF_POST = "self_post"
     OVER_18 = "over_18"
     AFTER_CUTOFF = "after_cutoff"
@@ -85,7 +85,7 @@ class Reason(StrEnum):
 
 _WORDS: Final[Mapping[Reason, str]] = {
     Reason.BAD_LINE: "not a record: no JSON, or a field is missing or of a wrong type",
-    Reason.BAD_URL: "not an absolute http or https URL",
+    Reason.BAD_URL: "not an absolute http or https URL of a public host",
     Reason.SELF_POST: "a text post, or a link to comments on Reddit",
     Reason.OVER_18: "marked as not safe for work",
     Reason.AFTER_CUTOFF: "posted after the last day that counts",

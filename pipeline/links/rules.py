@@ -36,7 +36,7 @@ def select_post(post: Post, settings: LinkSettings, lists: Lists) -> tuple[bytes
 
     1. SELF_POST: marked so, or the URL is the comments page of a post, be it this or another.
     2. OVER_18: marked so, unless the settings keep those.
-    3. BAD_URL: not an absolute http or https URL.
+    3. BAD_URL: not an absolute http or https URL, or one of a host without a dot that is no address (localhost).
     4. AFTER_CUTOFF: created after the last day (UTC) that counts. What has no date stays, as lines of URL lists.
     5. WIKIPEDIA, its mirrors and archived pages included, under any list of domains but "none".
     6. BLOCKED_DOMAIN.
@@ -68,12 +68,14 @@ def _refusal(post: Post, url: str, problem: str, settings: LinkSettings, lists: 
         return Loss(Reason.OVER_18, "not safe for work")
     if problem:
         return Loss(Reason.BAD_URL, problem)
+    host = host_of(url)
+    if "." not in host and not host.startswith("["):  # an IPv6 address has brackets
+        return Loss(Reason.BAD_URL, f"has the host {host!r} without a dot, which no public site has")
     if post.created_utc >= end_of(settings.until):
         day = datetime.fromtimestamp(post.created_utc, UTC).date()
         return Loss(Reason.AFTER_CUTOFF, f"posted on {day}, the last day is {settings.until}")
     if settings.blocked_domains != "none" and (place := wikipedia.address(url)):
         return Loss(Reason.WIKIPEDIA, place)
-    host = host_of(url)
     if domain := lists.domains.match(host):
         return Loss(Reason.BLOCKED_DOMAIN, f"{domain} is on the list {settings.blocked_domains}")
     if ending := lists.file_types.match(path_of(url)):

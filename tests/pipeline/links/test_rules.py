@@ -47,6 +47,9 @@ def test_a_link():
         ({"url": ""}, Reason.BAD_URL, "is empty"),
         ({"url": "ftp://example.com/"}, Reason.BAD_URL, "scheme 'ftp:'"),
         ({"url": "http://\ud800/"}, Reason.BAD_URL, "surrogate"),
+        ({"url": "http://localhost/a.html"}, Reason.BAD_URL, "has the host 'localhost'"),
+        ({"url": "https://Intranet.:8080/"}, Reason.BAD_URL, "has the host 'intranet'"),
+        ({"url": "http://http//example.com/"}, Reason.BAD_URL, "has the host 'http'"),
         ({"created_utc": LAST + 1}, Reason.AFTER_CUTOFF, "posted on 2018-01-01, the last day is 2017-12-31"),
         ({"url": "https://en.m.wikipedia.org/wiki/A"}, Reason.WIKIPEDIA, "en.m.wikipedia.org"),
         ({"url": "http://i.imgur.com/a.jpg"}, Reason.BLOCKED_DOMAIN, "imgur.com is on the list webtext"),
@@ -65,6 +68,13 @@ def test_reasons(changes, reason, detail):
         assert (rejected.key, rejected.url) == (b"", changes["url"])
     else:
         assert (rejected.key, rejected.url) == (link_key(url), url)
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "[::1]", "[2001:db8::1]:81", "8.8.8.8", "xn--e1afmkfd.xn--p1ai", "com.com"]
+)
+def test_addresses_and_hosts_with_a_dot_are_links(host):
+    assert select(url=f"http://{host}/a") == (link_key(f"http://{host}/a"), f"http://{host}/a")
 
 
 def test_reasons_are_checked_in_their_published_order():
@@ -233,9 +243,9 @@ def outcomes(path, settings):
         (
             "umbrae_top2013",
             {
-                "post": 13492,
+                "post": 13490,
                 "self_post": 19565,
-                "bad_url": 2,
+                "bad_url": 4,
                 "wikipedia": 159,
                 "blocked_domain": 32590,
                 "blocked_file_type": 1909,
