@@ -26,7 +26,8 @@ class PostsConfig:
 
     Reddit's API shows about 1,000 posts of a listing and nothing older: it can top up dumps, it can't backfill years.
     A busy subreddit has to be read before 1,000 newer posts have come. The same command continues where the last run
-    ended, and says so when posts were missed in between. Reddit's rate limit is obeyed.
+    ended, and says so when posts were missed in between. It looks again at 14 days, for posts that moderators approved
+    late. Reddit's rate limit is obeyed.
 
     Credentials come from praw.ini or the environment (praw_client_id, praw_client_secret, praw_user_agent).
     """

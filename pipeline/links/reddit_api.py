@@ -19,7 +19,11 @@ PAGE: Final = 100  # posts of one request; Reddit gives no more
 REACH: Final = 1000
 """Posts that Reddit shows of a listing, about: what is further down can't be had from the API at all."""
 
+OVERLAP: Final = 14 * 86_400
+"""Seconds for which posts are looked for again: moderators approve some late, at their old place in a listing."""
+
 _MOST_PAGES = 2 * REACH // PAGE  # against a server that never ends
+_REMEMBERED = _MOST_PAGES * PAGE  # posts of a listing of new ones, more than it can show
 _FULLNAME = re.compile(r"t3_[0-9a-z]{1,13}")
 _NAMES: Final = {
     "r": re.compile(r"[A-Za-z0-9_]{2,21}(?:\+[A-Za-z0-9_]{2,21})*"),
@@ -64,7 +68,13 @@ class Cursor:
     oldest: str = ""
     posts: int = 0
     files: int = 0
-    seen: tuple[str, ...] = ()  # of a top list, which has no order in time: all fullnames
+    seen: tuple[str, ...] = ()  # fullnames that were written: all of a top list, the newest of one of new posts
+
+    def floor(self, listing: Listing) -> int:
+        """The number up to which `seen` may lack posts that were written; 0 where it has all."""
+        if listing.sort == "top" or self.posts == len(self.seen):
+            return 0
+        return min(map(_number, self.seen), default=_number(self.newest))  # cursors of old have none of new posts
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +90,9 @@ class Haul:
 def read_listing(ask: Ask, listing: Listing, cursor: Cursor, now: int, min_age: int) -> Haul:
     """All posts of a listing that are not yet written and old enough.
 
+    What was written is known by name, so a post that comes late is taken wherever it stands: on a page with a new post,
+    or one of less than OVERLAP. A listing of new posts ends with the first other page.
+
     Args:
         ask: one request to the API.
         listing: what to read.
@@ -90,7 +103,7 @@ def read_listing(ask: Ask, listing: Listing, cursor: Cursor, now: int, min_age: 
     Raises:
         ValueError: an answer is no listing.
     """
-    last, seen = _number(cursor.newest), set(cursor.seen)
+    seen, floor = set(cursor.seen), cursor.floor(listing)
     found: dict[str, dict[str, Any]] = {}
     young, met = 0, not cursor.newest
     for page in _pages(ask, listing):
@@ -98,22 +111,23 @@ def read_listing(ask: Ask, listing: Listing, cursor: Cursor, now: int, min_age: 
             fullname = post["name"]
             if fullname in found:  # a new post pushed it to the next page meanwhile
                 continue
-            if fullname in seen or (listing.sort == "new" and _number(fullname) <= last):
+            if fullname in seen or _number(fullname) <= floor:
                 met = True
             elif now - post["created_utc"] < min_age:
                 young += 1
             else:
                 found[fullname] = {**post, "retrieved_utc": now}
-        # A page may mix old and new posts: moderators approve late ones. It is the last if it has no new one.
-        if listing.sort == "new" and page and all(_number(post["name"]) <= last for post in page):
+        known = (post["name"] in seen or _number(post["name"]) <= floor for post in page)
+        if listing.sort == "new" and page and all(known) and all(now - post["created_utc"] >= OVERLAP for post in page):
             break
     names = sorted(found, key=_number)
+    written = sorted(seen.union(names), key=_number)
     after = replace(
         cursor,
         newest=max([cursor.newest, *names], key=_number),
         oldest=min([name for name in (cursor.oldest, *names) if name], key=_number, default=""),
         posts=cursor.posts + len(names),
-        seen=tuple(sorted(seen.union(names), key=_number)) if listing.sort == "top" else (),
+        seen=tuple(written if listing.sort == "top" else written[-_REMEMBERED:]),
     )
     gap = listing.sort == "new" and not met and bool(found or young)
     return Haul(tuple(found[name] for name in names), after, young, gap)

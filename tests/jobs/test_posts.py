@@ -155,6 +155,79 @@ def test_the_next_run_writes_only_what_is_new(reddit):
     assert state["r-python-new"]["posts"] == 350
 
 
+def of_lately(hours):
+    """The made-up posts, the newest three days old, the others each so many hours before the next."""
+    now = time.time() - 3 * 86_400
+    return [{**post, "created_utc": now - n * hours * 3600} for n, post in enumerate(MADE_UP[::-1])][::-1]
+
+
+def ids(posts):
+    return [post["id"] for post in posts]
+
+
+@pytest.mark.parametrize("at_the_top", [False, True])
+def test_posts_that_were_approved_late_are_caught_once(reddit, at_the_top):
+    listed = of_lately(hours=0.5)  # a week
+    late = [post for post in listed[40:340] if int(post["id"], 36) % 3 == 0]
+    on_time = [post for post in listed if post not in late]
+    reddit.posts = on_time[:-5]
+    ask("--subreddits", "python")
+    assert [post.id for post in written()] == ids(on_time[:-5])
+    reddit.posts = on_time + late if at_the_top else listed
+    ask("--subreddits", "python")
+    assert sorted(post.id for post in written("*00002*")) == sorted(ids([*late, *on_time[-5:]]))
+    reddit.posts = reddit.posts[:100] + reddit.posts[110:]  # some were removed again
+    ask("--subreddits", "python")
+    assert [path.name for path in sorted(Path("out").glob("r*"))][2:] == []
+    reddit.posts = listed
+    ask("--subreddits", "python")
+    assert [path.name for path in sorted(Path("out").glob("r*"))][2:] == []
+    assert sorted(post.id for post in written()) == sorted(ids(listed))
+
+
+def test_two_weeks_are_looked_at_again_and_no_more(reddit):
+    listed = of_lately(hours=3)  # two weeks end on the first page
+    late = [listed[n] for n in (99, 345)]  # on the third page and on the first
+    reddit.posts = [post for post in listed if post not in late]
+    ask("--subreddits", "python")
+    reddit.posts = [post for post in listed if post != late[1]]
+    reddit.requests.clear()
+    ask("--subreddits", "python")
+    assert len(reddit.listed) == 2  # of four: all of the second is known and older
+    assert len(written()) == 348
+    reddit.posts = listed
+    ask("--subreddits", "python")
+    assert [post.id for post in written("*00002*")] == ids(late[1:])
+
+
+def test_a_cursor_of_before_gives_no_duplicates(reddit):
+    listed = of_lately(hours=0.5)
+    reddit.posts = listed[:300]
+    ask("--subreddits", "python")
+    path = Path("out/cursors.json")
+    state = json.loads(path.read_text())
+    state["r-python-new"]["seen"] = []  # what they had for new posts
+    path.write_text(json.dumps(state))
+    for posts in (listed[:340], listed[:310] + listed[311:], listed):
+        reddit.posts = posts
+        ask("--subreddits", "python")
+    assert [post.id for post in written()] == ids(listed)
+
+
+def test_so_many_names_are_remembered_that_none_comes_twice(reddit):
+    now = time.time() - 3 * 86_400
+    listed = [
+        {**MADE_UP[0], "name": f"t3_{n:x}", "id": f"{n:x}", "created_utc": now} for n in range(0x1000, 0x1000 + 2700)
+    ]
+    for end in (900, 1800, 2700):
+        reddit.posts = listed[:end]
+        ask("--subreddits", "python")
+    reddit.posts = listed[:1200]  # the others were removed
+    ask("--subreddits", "python")
+    assert [post.id for post in written()] == ids(listed)
+    assert len(json.loads(Path("out/cursors.json").read_text())["r-python-new"]["seen"]) == 2000
+
+
 def test_killed_between_file_and_cursor_leaves_no_duplicates(reddit):
     ask("--subreddits", "python")
     Path("out/cursors.json").unlink()  # the cursor is written last
