@@ -1,15 +1,10 @@
-import json
-from collections import Counter, defaultdict
 from itertools import chain
-from pathlib import Path
 
+import mixed_languages
 import pytest
-import zstandard
 
 from webtext.pipeline.settings import ExtractSettings
 from webtext.pipeline.text import language
-
-LINGUA = Path(__file__).resolve().parents[4] / "shared/data/langid/lingua_300_per_language.jsonl.zst"
 
 TEXTS = {
     "en": "The quick brown fox jumps over the lazy dog while the children are playing in the garden.",
@@ -33,26 +28,62 @@ def test_line_feeds_and_emptiness_do_no_harm():
     assert 0 <= english <= 1
 
 
-def test_more_is_read_where_the_beginning_is_not_certain():
-    menu = "Menü Startseite Über uns Kontakt Impressum Datenschutz Anmelden " * 15
-    english = TEXTS["en"] + " "
-    assert len(menu) < 1000 < len(menu) + 100
-    assert language.identify(menu)[2] < 0.5
-    assert language.identify(menu + english * 5)[2] < language.identify(menu + english * 20)[2]
-    assert language.identify(english * 30) == language.identify(english * 30 + menu * 5)
+def test_a_text_without_words_is_of_no_language():
+    for text in ("", " \n", "1 2 3\n" * 500, "x=1; y=f(x)", "0.5 | 17 | 3e8\n" * 100):
+        assert language.identify(text) == ("und", 0, 0)
+
+
+@pytest.mark.parametrize("code", ["en", "de", "fr"])
+@pytest.mark.parametrize("times", [1, 5, 100])
+def test_capitals_are_read_as_small_letters(code, times):
+    capitals = "SECTION 4. " + f"{TEXTS[code]} ".upper() * times
+    best, probability, english = language.identify(capitals)
+    assert best == code
+    assert probability > 0.5
+    assert (english >= 0.5) == (code == "en")
+
+
+@pytest.mark.parametrize("other", ["de", "fr", "ja"])
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.45, 0.55, 0.7, 0.95])
+def test_most_of_a_text_decides(other, share):
+    english = (TEXTS["en"] + "\n") * 500
+    foreign = (TEXTS[other] + "\n") * 1500
+    size = 12_000
+    own, rest = english[: round(size * share)], foreign[: round(size * (1 - share))]
+    half = len(own) // 2
+    for text in (own + rest, rest + own, own[:half] + rest + own[half:]):
+        best, probability, found = language.identify(text)
+        assert best == ("en" if share > 0.5 else other)
+        assert probability > 0.5  # of that part alone
+        assert (found >= 0.5) == (share > 0.5)
+
+
+def test_a_beginning_without_words_does_not_decide():
+    table = "".join(f"| {n} | {n * 7919 % 1000} | {n / 8} km |\n" for n in range(300))
+    for code, text in TEXTS.items():
+        assert language.identify(table + (text + "\n") * 40)[0] == code
+
+
+def test_the_identifiers_of_a_reference_page_do_not_hide_its_english():
+    names = ["weight", "colour", "owner", "width", "price", "taste", "order", "place", "label", "month"] * 6
+    contents = "".join(f"{number}.\nbasket_{name}_limit\n" for number, name in enumerate(names))
+    for code, sentence in {
+        "en": "How many things may be put into a basket before it has to be weighed again. ",
+        "de": "Wie viel in einen Korb gelegt werden darf, bevor er noch einmal gewogen werden muss. ",
+    }.items():
+        assert (language.identify(contents + sentence * 20)[2] >= 0.5) == (code == "en")
+    assert language.identify(contents)[2] >= 0.5
+
+
+needs_sentences = pytest.mark.skipif(
+    not mixed_languages.LINGUA.is_file(), reason="sentences in 75 languages (../shared/data/langid) are not here"
+)
 
 
 @pytest.fixture(scope="module")
 def sentences():
     """Language -> 300 sentences of it."""
-    if not LINGUA.is_file():
-        pytest.skip("sentences in 75 languages (../shared/data/langid) are not here")
-    raw = zstandard.ZstdDecompressor(max_window_size=2**31).stream_reader(LINGUA.open("rb")).read()
-    found = defaultdict(list)
-    for row in map(json.loads, raw.decode().splitlines()):
-        found[row["lang"]].append(row["text"])
-    assert Counter(map(len, found.values())) == {300: 75}
-    return found
+    return mixed_languages.read_sentences()
 
 
 def joined(texts, turn, size=2000):
@@ -76,14 +107,25 @@ def rates(texts_by_language):
     return sum(english) / len(english), sum(others) / len(others)
 
 
+@needs_sentences
 def test_single_sentences_of_75_languages(sentences):
     recall, false_english = rates(sentences)
     assert recall >= 0.98
     assert false_english <= 0.004
 
 
+@needs_sentences
 def test_texts_of_2_kilobytes_in_75_languages(sentences):
     turns = (0, 3, 7, 19)  # other cuts of the same sentences: a set alone has 15 English texts
     texts = {code: [text for turn in turns for text in joined(own, turn)] for code, own in sentences.items()}
     assert len(texts["en"]) > 50
     assert rates(texts) == (1, 0)
+
+
+@needs_sentences
+def test_the_majority_of_2000_texts_in_several_languages_and_in_capitals():
+    threshold = ExtractSettings().language_probability
+    right = [
+        (language.identify(text)[2] >= threshold) == english for text, english in mixed_languages.texts(2000, seed=0)
+    ]
+    assert sum(right) / len(right) >= 0.98
