@@ -90,11 +90,12 @@ def _text(found: Document | Loss) -> str:
 
 def ours() -> Contestant:
     """The chain as it is in the build."""
-    from webtext.pipeline.documents import extract, main_text
+    from webtext.pipeline.documents import extract
+    from webtext.pipeline.documents.parsing import parse
 
     def text(html: str) -> str:
-        tree = main_text.parse(html)
-        return "" if tree is None else extract.text_of(tree, SETTINGS)
+        tree = parse(html)
+        return "" if tree is None else extract.text_of(html, tree, SETTINGS).text
 
     extract.load_models()
     return Contestant(lambda payload: _text(extract.extract_page(payload, SETTINGS)), text)

@@ -49,7 +49,6 @@ COMMON_CRAWL: Final = "Common Crawl"
 
 _OWN = ((flow.FETCH, FETCHED), (flow.COMMONCRAWL, COMMON_CRAWL))  # stages that write archives of their own
 _CAPTURES = 10  # captures told of one URL
-_ELSEWHERE = "the page that a redirect or revisit leads to"
 _OF_ANOTHER = (Reason.DUPLICATE_POST, Reason.DUPLICATE_ID)  # refusals of one record where another goes on
 
 
@@ -307,7 +306,7 @@ def _tell_captures(build: Build, story: Story, key: bytes, ordinal: int) -> None
                 mine = chosen is not None and row["offset"] == chosen[1] and _is_own(build, chosen[0], archive)
                 found.append(Capture(**row, archive=archive, chosen=mine, source=source, detail=detail))
     if chosen is not None and not any(capture.chosen for capture in found):
-        found.append(Capture(captured, 200, "", "", *chosen, chosen=True, detail=_ELSEWHERE))
+        found.append(Capture(captured, 200, "", "", *chosen, chosen=True, detail="where it led to"))
     posted = min((post.created_utc for post in story.posts), default=0)
 
     def rank(c: Capture) -> tuple[object, ...]:

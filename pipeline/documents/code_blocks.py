@@ -1,4 +1,4 @@
-"""Code in the forms in which pages show it, to <pre>: line numbers in a cell, an element for each line, <code> with <br>."""
+"""Code in the forms in which pages show it, to <pre>: with numbers in a cell, an element for each line, <br> in <code>."""
 
 import re
 from typing import Any, Final
@@ -46,11 +46,15 @@ def _is_named(element: Any) -> bool:
 def _lines_of_table(table: Any) -> str | None:
     """The code of a table with line numbers or with a row for each line; None for another table."""
     rows = [[cell for cell in row if cell.tag in ("td", "th")] for row in table.iter("tr")]
-    if not rows or any(len(row) not in (1, 2) for row in rows) or next(table.iterdescendants("table"), None) is not None:
+    if (
+        not rows
+        or any(len(row) not in (1, 2) for row in rows)
+        or next(table.iterdescendants("table"), None) is not None
+    ):
         return None
     codes = [row[-1] for row in rows]
     numbered = [row[0] for row in rows if len(row) == 2]
-    if not numbered and len(rows) == 1 or not all(map(_has_numbers, numbered)):
+    if (not numbered and len(rows) == 1) or not all(map(_has_numbers, numbered)):
         return None
     if not (_is_named(table) or _is_named(codes[0])) and not all(
         next(cell.iter(*_CODE), None) is not None or not cell.text_content().strip() for cell in codes
@@ -91,3 +95,4 @@ def _collapse_source(code: Any) -> None:
         if element is not code:
             tail = _SOURCE_SPACE.sub(" ", element.tail or "")
             element.tail = tail.removeprefix(" ") if element.tag == "br" else tail
+    code.text = code.text.removeprefix(" ")

@@ -19,6 +19,31 @@ _PARAGRAPHS: Final = 3 * ENOUGH  # characters of a page whose text is in <p>
 _LOOSE: Final = 60  # characters of the shortest block right in a container that is taken for a sentence
 _LINKED: Final = 0.5  # share in links from which on it is none
 _CHUNK: Final = 0.3  # of the first chunk's text, that a further one has at least
+# Lines that are only this are buttons to print and to share with (trafilatura.utils.RE_FILTER).
+_BUTTONS: Final = frozenset(
+    [
+        "drucken",
+        "e-mail",
+        "email",
+        "facebook",
+        "flipboard",
+        "google",
+        "instagram",
+        "linkedin",
+        "mail",
+        "pdf",
+        "pinterest",
+        "pocket",
+        "print",
+        "qq",
+        "reddit",
+        "twitter",
+        "wechat",
+        "weibo",
+        "whatsapp",
+        "xing",
+    ]
+) | {"mehr zum thema", "more on this"}
 _DIGITS: Final = re.compile(r"\d+")
 
 
@@ -51,11 +76,15 @@ def without_noise(blocks: list[Block], strict: bool) -> list[Block]:
         block
         for block in blocks
         if not (strict and block.kind == "loose" and not is_sentence(block))
-        and not any(map(steps.NETWORKS.match, block.text.splitlines()))
+        and not (len(block.text) < _LOOSE and any(_is_button(line) for line in block.text.split("\n")))
     ]
     while kept and kept[-1].kind == "heading":
         kept.pop()
     return kept
+
+
+def _is_button(line: str) -> bool:
+    return line.lower().strip(" :.-|\u2022\u00b7") in _BUTTONS
 
 
 def is_sentence(block: Block) -> bool:
@@ -87,7 +116,7 @@ def _start(element: Any) -> int:
 
 
 def _further_chunks(tree: Any, first: Any) -> list[Any]:
-    """Later elements of the name and depth of the first: some pages have their text in several, advertisements between."""
+    """Later elements of the name and depth of the first: texts are in several, with advertisements between."""
     name = _name(first)
     if not name:
         return []

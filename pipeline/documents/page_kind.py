@@ -21,7 +21,11 @@ _TYPES |= {"Product": ("product", 1), "ProductGroup": ("product", 1)}
 
 _OPEN_GRAPH: Final = {"article": ("article", 1), "product": ("product", 2), "product.group": ("listing", 2)}
 _GENERATORS: Final = (
-    (re.compile(r"bbpress|discourse|fluxbb|invision|mybb|phpbb|smf|vanilla|vbulletin|xenforo", re.IGNORECASE), "forum", 5),
+    (
+        re.compile(r"bbpress|discourse|fluxbb|invision|mybb|phpbb|smf|vanilla|vbulletin|xenforo", re.IGNORECASE),
+        "forum",
+        5,
+    ),
     (
         re.compile(
             r"asciidoctor|docbook|docusaurus|doxygen|gitbook|javadoc|mdbook|mediawiki|mkdocs|rustdoc|sphinx|vitepress"

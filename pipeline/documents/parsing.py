@@ -15,6 +15,12 @@ _PARSER: Final = etree.HTMLParser(
 _PARSER.set_element_class_lookup(etree.ElementDefaultClassLookup(element=HtmlElement, comment=HtmlComment))
 
 _CONTROLS: Final = bytes(code for code in range(32) if code not in b"\t\n\r\f")
+_BLANKS: Final = bytes.maketrans(b"\f", b" ")
+# lxml gives characters that XML forbids, but takes none back when text moves in the tree. References to them:
+_REFERENCES: Final = re.compile(
+    rb"&#(?:0*+(?:[0-8]|1[124-9]|2\d|3[01]|6553[45])(?!\d)|[xX]0*+(?:[0-8bcefBCEF]|1[\da-fA-F]|[fF]{3}[efEF])(?![\da-fA-F]));?"
+)
+_NO_CHARACTERS: Final = ("\ufffe", "\uffff")
 # Two faults that libxml2 can't read past, as in trafilatura.utils.repair_faulty_html: a slash in the doctype (lxml bug
 # 1955915), and <html ... />.
 _HEAD: Final = 4096  # bytes in which they are looked for
@@ -29,7 +35,9 @@ _SILENT: Final = ("script", "style", "noscript", "template", "head")
 
 def parse(html: str) -> Any | None:
     """The page as a tree of lxml.html elements; None where there is not one element."""
-    page = html.encode("utf-8", "replace").translate(None, _CONTROLS)
+    for character in _NO_CHARACTERS:
+        html = html.replace(character, "")
+    page = _REFERENCES.sub(b"", html.encode("utf-8", "replace").translate(_BLANKS, _CONTROLS))
     head = _CLOSED_HTML.sub(_opened, _DOCTYPE.sub(b"", page[:_HEAD], count=1), count=1)
     try:
         return etree.fromstring(head + page[_HEAD:], _PARSER)

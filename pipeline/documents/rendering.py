@@ -9,9 +9,58 @@ from typing import Any, Final, NamedTuple
 _HEADINGS: Final = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 _PREFORMATTED: Final = frozenset({"pre", "listing", "xmp", "plaintext", "textarea"})
 _BLOCKS: Final = frozenset(
-    "address article aside blockquote body caption center dd details dialog dir div dl dt fieldset figcaption figure "
-    "footer form h1 h2 h3 h4 h5 h6 header hgroup html item legend li list main menu nav ol optgroup option p search "
-    "section summary table tbody td tfoot th thead tr ul".split()
+    [
+        "address",
+        "article",
+        "aside",
+        "blockquote",
+        "body",
+        "caption",
+        "center",
+        "dd",
+        "details",
+        "dialog",
+        "dir",
+        "div",
+        "dl",
+        "dt",
+        "fieldset",
+        "figcaption",
+        "figure",
+        "footer",
+        "form",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "header",
+        "hgroup",
+        "html",
+        "item",
+        "legend",
+        "li",
+        "list",
+        "main",
+        "menu",
+        "nav",
+        "ol",
+        "optgroup",
+        "option",
+        "p",
+        "search",
+        "section",
+        "summary",
+        "table",
+        "tbody",
+        "td",
+        "tfoot",
+        "th",
+        "thead",
+        "tr",
+        "ul",
+    ]
 )
 _SILENT: Final = frozenset({"head", "script", "style", "template"})
 _KINDS: Final = dict.fromkeys(_HEADINGS, "heading") | {"p": "paragraph", "blockquote": "paragraph", "item": "item"}
@@ -21,6 +70,7 @@ _LINE: Final = "\0"  # a line break of <br>; no text from a parser has it
 _UNSEEN: Final = " \u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"  # what stands alone where editors left it
 _ROW_LENGTH: Final = 600  # characters; what is longer is a layout, not a row of data
 _CELL_BLOCKS: Final = 4
+_MOST_TABLES: Final = 30  # one in the other; what is deeper is read as other blocks are
 
 
 class Block(NamedTuple):
@@ -36,10 +86,7 @@ class Block(NamedTuple):
 
 def render(element: Any) -> list[Block]:
     """The blocks of an element in their order."""
-    renderer = _Renderer()
-    renderer.walk(element)
-    renderer.close()
-    return renderer.blocks
+    return _Renderer(0).blocks_of(element)
 
 
 def joined(blocks: list[Block]) -> str:
@@ -71,28 +118,31 @@ def _code_pieces(element: Any, pieces: list[str]) -> None:
 
 
 class _Renderer:
-    """The walk over an element; text gathers until a block ends."""
+    """The walk over an element, without recursion but for tables; text gathers until a block ends."""
 
-    def __init__(self) -> None:
-        self.blocks: list[Block] = []
+    def __init__(self, tables: int) -> None:
+        self._tables = tables  # around the element
+        self._blocks: list[Block] = []
         self._pieces: list[str] = []
         self._links = 0
         self._in_link = False
         self._kind = "loose"
         self._marker = ""
 
-    def close(self) -> None:
+    def blocks_of(self, element: Any) -> list[Block]:
+        """The blocks of an element, without its tail."""
+        self._walk(element)
+        self._close()
+        return self._blocks
+
+    def _close(self) -> None:
         """End the block that is open."""
         if self._pieces:
             text = "".join(self._pieces)
             self._pieces.clear()
-            if _LINE in text:
-                lines = (" ".join(line.split()) for line in text.split(_LINE))
-                text = ("\n" if self._kind != "heading" else " ").join(filter(None, lines))
-            else:
-                text = " ".join(text.split())
-            if text and (text.isascii() or (text := text.strip(_UNSEEN))):
-                self.blocks.append(Block(self._kind, self._marker + text, self._links))
+            line_end = " " if self._kind == "heading" else "\n"
+            if text := line_end.join(filter(None, map(_collapsed, text.split(_LINE)))):
+                self._blocks.append(Block(self._kind, self._marker + text, self._links))
                 self._marker = ""
         self._links = 0
 
@@ -102,76 +152,91 @@ class _Renderer:
             if self._in_link:
                 self._links += len(text.strip())
 
-    def walk(self, element: Any) -> None:
-        """Render an element without its tail."""
+    def _walk(self, root: Any) -> None:
+        before = self._enter(root)
+        stack = [(root, iter(root if before else ()), before)]
+        while stack:
+            element, children, before = stack[-1]
+            child = next(children, None)
+            if child is not None:
+                before = self._enter(child)
+                stack.append((child, iter(child if before else ()), before))
+                continue
+            stack.pop()
+            if before:
+                self._leave(element, *before)
+            if stack:
+                self._add(element.tail)
+
+    def _enter(self, element: Any) -> tuple[str, bool] | None:
+        """Begin an element; what `_leave` restores, or None where all of it is done."""
         tag = element.tag
         if not isinstance(tag, str) or tag in _SILENT:
-            return
-        if tag == "br":
+            return None
+        before = self._kind, self._in_link
+        if tag in _BLOCKS or "-" in tag:
+            self._close()
+            if tag == "table" and self._tables < _MOST_TABLES:
+                self._add_table(element)
+                return None
+            if tag in _KINDS:
+                self._kind = _KINDS[tag]
+            elif tag in _NO_KIND and self._kind not in ("item", "paragraph"):
+                self._kind = "loose"
+            if tag == "item":
+                self._marker = element.get("rend", _BULLET)
+        elif tag == "br":
             self._pieces.append(_LINE)
         elif tag == "hr":
-            self.close()
+            self._close()
         elif tag in _PREFORMATTED:
-            self.close()
-            if (text := code_text(element)).strip():
-                self.blocks.append(Block("code", text))
-        elif tag == "table":
-            self.close()
-            self._walk_table(element)
-        elif tag in _BLOCKS or "-" in tag:
-            self._walk_block(element, tag)
-        else:
-            self._walk_inline(element, tag)
-
-    def _walk_children(self, element: Any) -> None:
-        self._add(element.text)
-        for child in element:
-            self.walk(child)
-            self._add(child.tail)
-
-    def _walk_inline(self, element: Any, tag: str) -> None:
-        before = self._in_link
-        if tag in ("ref", "a"):
+            self._close()
+            if text := code_text(element):
+                self._blocks.append(Block("code", text))
+            return None
+        elif tag in ("ref", "a"):
             self._in_link = True
             previous = element.getprevious()
             if previous is not None and previous.tag == tag and not previous.tail:
                 self._pieces.append(" ")  # two links side by side, which style sheets keep apart
-        if tag == "q":
+        elif tag == "q":
             self._pieces.append("\u201c")
-        self._walk_children(element)
-        if tag == "q":
+        self._add(element.text)
+        return before
+
+    def _leave(self, element: Any, kind: str, in_link: bool) -> None:
+        if element.tag in _BLOCKS or "-" in element.tag:
+            self._close()
+            if element.tag == "item":
+                self._marker = ""
+        elif element.tag == "q":
             self._pieces.append("\u201d")
-        self._in_link = before
+        self._kind, self._in_link = kind, in_link
 
-    def _walk_block(self, element: Any, tag: str) -> None:
-        self.close()
-        kind = self._kind
-        if tag in _KINDS:
-            self._kind = _KINDS[tag]
-        elif tag in _NO_KIND and kind not in ("item", "paragraph"):
-            self._kind = "loose"
-        if tag == "item":
-            self._marker = element.get("rend", _BULLET)
-        self._walk_children(element)
-        self.close()
-        self._kind = kind
-        if tag == "item":
-            self._marker = ""
-
-    def _walk_table(self, table: Any) -> None:
+    def _add_table(self, table: Any) -> None:
+        self._add_stray_text(table)
         for row in table:
             if row.tag in ("tbody", "thead", "tfoot"):
-                self._walk_table(row)
+                self._add_table(row)
             elif row.tag == "tr":
-                cells = [blocks for cell in row if cell.tag in ("td", "th") and (blocks := render(cell))]
+                self._add_stray_text(row)
+                inside = (_Renderer(self._tables + 1).blocks_of(cell) for cell in row)
+                cells = [blocks for blocks in inside if blocks]
                 if _is_data(cells):
                     text = " | ".join(" ".join(map(_in_row, cell)) for cell in cells)
-                    self.blocks.append(Block("row", text, sum(block.links for cell in cells for block in cell)))
+                    self._blocks.append(Block("row", text, sum(block.links for cell in cells for block in cell)))
                 else:
-                    self.blocks += (block for cell in cells for block in cell)
+                    self._blocks += (block for cell in cells for block in cell)
             else:
-                self.walk(row)
-                self.close()
+                self._walk(row)
+                self._close()
+
+    def _add_stray_text(self, parent: Any) -> None:
+        """Text between rows or cells, which browsers show in front (foster parenting, HTML section 13.2.6.1)."""
+        self._add(parent.text)
+        for child in parent:
+            self._add(child.tail)
+        self._close()
 
 
 def _is_data(cells: list[list[Block]]) -> bool:
@@ -179,6 +244,11 @@ def _is_data(cells: list[list[Block]]) -> bool:
     if len(cells) < 2 or sum(len(block.text) for cell in cells for block in cell) > _ROW_LENGTH:
         return False
     return all(len(cell) <= _CELL_BLOCKS and all(block.kind not in ("row", "code") for block in cell) for cell in cells)
+
+
+def _collapsed(text: str) -> str:
+    text = " ".join(text.split())
+    return text if text.isascii() else text.strip(_UNSEEN)
 
 
 def _in_row(block: Block) -> str:

@@ -1,16 +1,12 @@
 """Steps of trafilatura with the same results in less time."""
 
 import importlib
-import re
 from typing import Any, Final
 
 from lxml import etree  # type: ignore[import-untyped]
 from trafilatura import settings
 
 processing: Any = importlib.import_module("trafilatura.htmlprocessing")
-NETWORKS: Final = re.compile(importlib.import_module("trafilatura.utils").RE_FILTER.pattern, re.IGNORECASE)
-"""Lines that are only the name of a network or a way to share."""
-
 _CLEANED: Final = [tag for tag in settings.MANUALLY_CLEANED if tag != "form"]
 _BRANCHES: Final = 3  # children of a short <div> that make it a bar of links
 _FEW_WORDS: Final = 100  # characters

@@ -14,7 +14,22 @@ from webtext.pipeline.documents.rendering import Block, render
 
 _SILENT: Final = frozenset({"head", "script", "style"})
 _TAGS: Final = frozenset(
-    "aside button dialog footer form iframe label nav noscript option select svg template textarea".split()
+    [
+        "aside",
+        "button",
+        "dialog",
+        "footer",
+        "form",
+        "iframe",
+        "label",
+        "nav",
+        "noscript",
+        "option",
+        "select",
+        "svg",
+        "template",
+        "textarea",
+    ]
 )
 _NAMED: Final = re.compile(
     r"(?:^|[\s_-])(?:breadcrumbs?|consent|cookies?|footer|gdpr|login|menu|modal|nav|navbar|navigation|newsletter|pager"

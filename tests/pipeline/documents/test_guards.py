@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from webtext.pipeline.documents import guards, main_text
+from webtext.pipeline.documents import guards
 from webtext.pipeline.documents.decode import decode
+from webtext.pipeline.documents.parsing import parse
 from webtext.schemas.records import Reason
 
 DATA = Path("../shared/data/html")
@@ -38,7 +39,7 @@ def test_long_values_and_scripts_are_no_attributes():
 
 
 def nested(html):
-    found = guards.refuse_tree(main_text.parse(html))
+    found = guards.refuse_tree(parse(html))
     return found and found.reason
 
 
@@ -68,7 +69,7 @@ def test_no_real_page_is_refused():
     refused = []
     for path in pages:
         html = decode(gzip.decompress(path.read_bytes()))
-        if guards.refuse(html) or guards.refuse_tree(main_text.parse(html)):
+        if guards.refuse(html) or guards.refuse_tree(parse(html)):
             refused.append(path.name)
     assert refused == []
 

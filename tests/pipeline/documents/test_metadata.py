@@ -1,11 +1,12 @@
 import pytest
 
-from webtext.pipeline.documents import main_text, metadata
+from webtext.pipeline.documents import metadata
+from webtext.pipeline.documents.parsing import parse
 
 
 def read(head, start="<html>", body=""):
     page = f"<!doctype html>{start}<head>{head}</head><body><p>x</p>{body}</body></html>"
-    return metadata.read(main_text.parse(page))
+    return metadata.read(parse(page))
 
 
 def ld(*dates):
