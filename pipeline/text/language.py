@@ -6,6 +6,7 @@ often that is right, and what it costs: docs/extraction.md.
 
 import functools
 import importlib.util
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +14,11 @@ from typing import Any, Final
 
 import fasttext
 
+_SMALL: Final = 60  # characters
 # (samples, characters of one, how far from a half the share of English must be to decide). Larger samples are surer,
 # but oftener of two languages. Eight decide on most texts.
-_ROUNDS: Final = ((8, 120, 0.35), (32, 60, 0.2), (512, 60, 0.0))
+_ROUNDS: Final = ((8, 120, 0.35), (32, _SMALL, 0.2), (512, _SMALL, 0.0))
+_ENDS: Final = re.compile(r"[.!?\n]\s|[。\uff01\uff1f]")  # of sentences and lines, where languages change
 _SHORT: Final = 500  # characters of a text that is one sample
 # Probability from which a sample is English. Under a half, for most samples of English and another language look like
 # the other one.
@@ -42,7 +45,7 @@ def identify(text: str) -> tuple[str, float, float]:
     found = ("und", 0.0, 0.0)
     for most, size, margin in _ROUNDS:
         count = min(most, -(-len(text) // size)) if len(text) > _SHORT else 1
-        votes = [(len(sample), *_predict(sample)) for sample in _samples(text, count, size)]
+        votes = [(weight, *_predict(sample)) for weight, sample in _samples(text, count, size)]
         english = [vote for vote in votes if vote[3] >= _ENGLISH]
         others = [vote for vote in votes if vote[3] < _ENGLISH]
         share = _weight(english) / max(_weight(votes), 1)
@@ -65,17 +68,23 @@ def _mean(votes: list[_Vote]) -> tuple[str, float, float]:
     return best, languages[best] / characters, sum(weight * english for weight, _, _, english in votes) / characters
 
 
-def _samples(text: str, count: int, size: int) -> Iterator[str]:
-    """The words of `count` stretches all over the text; stretches with few of them share a sample with the next."""
+def _samples(text: str, count: int, size: int) -> Iterator[tuple[int, str]]:
+    """(characters of the words, words to judge) of `count` stretches all over the text.
+
+    Small stretches are judged by their longest sentence; those with few words share a sample with the next.
+    """
     size = min(size, -(-len(text) // count)) if count > 1 else len(text)
-    words: list[str] = []
+    weight, words = 0, list[str]()
     for number in range(count):
         start = max((2 * number + 1) * len(text) // (2 * count) - size // 2, 0)
-        words += _words(text[start : start + size])
-        if 2 * sum(map(len, words)) >= size or number == count - 1:
+        stretch = text[start : start + size]
+        found = _words(stretch)
+        weight += len(" ".join(found))
+        words += _words(max(_ENDS.split(stretch), key=len)) if count > 1 and size <= _SMALL else found
+        if 3 * sum(map(len, words)) >= size or number == count - 1:
             if words:
-                yield " ".join(words)
-            words = []
+                yield weight, " ".join(words)
+            weight, words = 0, []
 
 
 def _words(stretch: str) -> list[str]:

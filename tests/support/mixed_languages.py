@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections import Counter, defaultdict
 from itertools import accumulate, pairwise
 from math import exp, log
@@ -10,6 +11,7 @@ from pathlib import Path
 import zstandard
 
 LINGUA = Path(__file__).resolve().parents[3] / "shared/data/langid/lingua_300_per_language.jsonl.zst"
+SENTENCE_ENDS = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
 LEAST, MOST = 2_000, 60_000  # characters of a text
 
 
@@ -42,8 +44,8 @@ def cut(text, pieces, rng):
 
 
 def arranged(most, rest, rng):
-    """A majority before, behind, around and between the rest."""
-    order = rng.choice(["before", "behind", "around", "between", "in turns"])
+    """A majority before, behind, around and between the rest, in turns with it, and sentence by sentence."""
+    order = rng.choice(["before", "behind", "around", "between", "in turns", "by sentences"])
     if order == "before":
         return [most, rest]
     if order == "behind":
@@ -54,6 +56,10 @@ def arranged(most, rest, rng):
     if order == "between":
         head, tail = cut(rest, 2, rng)
         return [head, most, tail]
+    if order == "by sentences":
+        parts = SENTENCE_ENDS.split(most) + SENTENCE_ENDS.split(rest)
+        rng.shuffle(parts)
+        return parts
     parts = rng.randrange(3, 30)
     return [part for pair in zip(cut(most, parts, rng), cut(rest, parts, rng), strict=True) for part in pair]
 
@@ -69,7 +75,7 @@ def mixed(sentences, rng):
     cuts = [round(foreign * end / ends[-1]) for end in ends]
     other = "".join(run_of(sentences[code], b - a, rng) for code, (a, b) in zip(codes, pairwise(cuts), strict=True))
     own = run_of(sentences["en"], size - foreign, rng)
-    return "\n".join(arranged(own, other, rng) if english else arranged(other, own, rng)), english
+    return rng.choice([" ", "\n"]).join(arranged(own, other, rng) if english else arranged(other, own, rng)), english
 
 
 def in_capitals(sentences, rng):
