@@ -1,4 +1,4 @@
-"""Code in the forms in which pages show it, to <pre>: with numbers in a cell, an element for each line, <br> in <code>."""
+"""Code as pages show it to <pre>: with line numbers in a cell, an element for each line, <br> in <code>."""
 
 import re
 from typing import Any, Final

@@ -13,23 +13,11 @@ from webtext.pipeline.documents.frames import renamed
 from webtext.pipeline.documents.rendering import Block, render
 
 _SILENT: Final = frozenset({"head", "script", "style"})
+_TAG_NAMES = (
+    "aside button dialog footer form iframe label nav noscript option select svg template textarea"
+)
 _TAGS: Final = frozenset(
-    [
-        "aside",
-        "button",
-        "dialog",
-        "footer",
-        "form",
-        "iframe",
-        "label",
-        "nav",
-        "noscript",
-        "option",
-        "select",
-        "svg",
-        "template",
-        "textarea",
-    ]
+    _TAG_NAMES.split()
 )
 _NAMED: Final = re.compile(
     r"(?:^|[\s_-])(?:breadcrumbs?|consent|cookies?|footer|gdpr|login|menu|modal|nav|navbar|navigation|newsletter|pager"
