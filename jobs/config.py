@@ -26,7 +26,7 @@ C = TypeVar("C")
 
 CONFIG_FLAG: Final = "--config"
 HELP_FLAGS: Final = ("-h", "--help")
-ALIASES: Final = {"--filters": "--extract.filters"}  # for jobs that have the second
+ALIASES: Final = {"--filters": "--extract.filters", "--opt-outs": "--extract.opt-outs"}  # for jobs that have the second
 
 
 class UsageError(ValueError):

@@ -45,6 +45,11 @@ CLUSTERS_TABLE: Final = ".clusters.parquet"
 DECISIONS_TABLE: Final = ".decisions.parquet"
 
 
+# Beginnings of the names of counts that tell more of why something was lost.
+RULE: Final = "rule "  # of a filter
+OPT_OUT: Final = "opt-out "  # by its signal
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One stage, for people and for those that account for records."""

@@ -114,6 +114,7 @@ def _funnel(rows: Sequence[FunnelRow]) -> str:
     drawn = []
     for row in rows:
         losses = "".join(f"<li><b>{count:,}</b> {markup.text(reason.words)}</li>" for reason, count in row.reasons)
+        losses += "".join(f'<li class="quiet">{count:,} by {markup.text(rule)}</li>' for rule, count in row.rules)
         total = f'<li class="number-lost">{row.lost:,} lost</li>' if row.lost else '<li class="quiet">nothing lost</li>'
         drawn.append(
             f'<section class="stage"><div class="head"><h3>{markup.text(row.title)}</h3>'

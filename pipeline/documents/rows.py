@@ -4,7 +4,7 @@ import numpy as np
 
 from webtext.pipeline.engine.stage import PartOutput
 from webtext.pipeline.files.tabular import TableWriter
-from webtext.pipeline.flow import DOCUMENTS
+from webtext.pipeline.flow import DOCUMENTS, RULE
 from webtext.pipeline.settings import ExtractSettings
 from webtext.pipeline.text import filters
 from webtext.pipeline.text.document import Document
@@ -18,7 +18,7 @@ def settle(
     if isinstance(result, Loss):
         output.reject(result.at(DOCUMENTS, source.key, source.url))
         if rule := filters.rule_of(result):
-            output.counts[f"rule {rule}"] += 1
+            output.counts[RULE + rule] += 1
         return
     _write(table, source, result)
     output.passed += 1
