@@ -122,5 +122,6 @@ def describe(page: "FilePage", verdict: "Verdict", text: bool) -> dict[str, Any]
         "title": verdict.title,
         "published": verdict.published,
         "html_lang": verdict.html_lang,
+        "opt_out": page.opt_out,
     }
     return line | {"text": verdict.text} if text else line

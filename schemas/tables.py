@@ -131,7 +131,7 @@ SORTED_TEXTS = pa.schema(
 
 DOCUMENTS = _table(
     "documents",
-    2,
+    3,
     [
         _required("key", KEY),
         _required("url", pa.string()),
@@ -141,6 +141,7 @@ DOCUMENTS = _table(
         _required("title", pa.string()),
         _required("published", pa.string()),  # ISO 8601 date by the page's own markup, or ""
         _required("html_lang", pa.string()),  # declared language tag, lower case, or ""; decides nothing
+        _required("opt_out", pa.string()),  # "signal: line" of an opt-out that is not obeyed, or ""
         _required("text", pa.string()),
         _required("length", pa.int64()),  # of the text, in characters
         _required("language_probability", pa.float32()),
@@ -305,7 +306,7 @@ TOKENS = _table(
 
 TEXT = _table(
     "text",
-    2,
+    3,
     [
         _required("key", KEY),
         _required("url", pa.string()),
@@ -316,6 +317,7 @@ TEXT = _table(
         _required("title", pa.string()),
         _required("published", pa.string()),
         _required("html_lang", pa.string()),
+        _required("opt_out", pa.string()),
         _required("text", pa.string()),
         _required("language_probability", pa.float32()),
         _required("token_count", pa.int64()),

@@ -85,6 +85,12 @@ def parse_fields(head: bytes) -> dict[bytes, bytes]:
     return fields
 
 
+def field_lines(head: bytes) -> list[tuple[str, str]]:
+    """All header fields of `head` in their order, its first line skipped. For fields of which each line counts."""
+    lines = (line.partition(b":") for line in _FOLD.sub(b" ", head).split(b"\n")[1:])
+    return [(name.strip().decode("latin-1"), value.strip().decode("latin-1")) for name, colon, value in lines if colon]
+
+
 def parse_response(block: bytes) -> HttpMessage | None:
     """The response in `block`, or None where it does not begin with a status line or its head exceeds MAX_HEAD_BYTES.
 

@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from webtext.pipeline.archives import warc
 from webtext.pipeline.archives.warc import RawPage
+from webtext.pipeline.documents.heed import heed
 from webtext.pipeline.documents.rows import settle
 from webtext.pipeline.documents.sandboxed import make_extractor, request, verdict
 from webtext.pipeline.engine.sandbox import Sandbox
@@ -15,6 +16,7 @@ from webtext.pipeline.engine.stage import Part, PartOutput, Stage, numbered, pat
 from webtext.pipeline.files import storage, tabular
 from webtext.pipeline.files.stage_files import StageFileError, withdraw
 from webtext.pipeline.flow import DOCUMENTS, PAGES_TABLE
+from webtext.pipeline.opt_outs.signals import OptOut
 from webtext.pipeline.settings import ExtractSettings
 from webtext.schemas import tables
 from webtext.schemas.manifest import StageManifest
@@ -56,11 +58,11 @@ def run_documents(settings: ExtractSettings, part: Part, output: PartOutput) -> 
         streams = _Archives(archives)
         for pages in _batches(index):
             output.taken += len(pages)
-            raws = [_read(streams, page, settings.max_page_bytes) for page in pages]
-            answers = sandbox.run([request(raw) for raw in raws if isinstance(raw, RawPage)])
-            for page, raw in zip(pages, raws, strict=True):
+            raws = [_read(streams, page, settings) for page in pages]
+            answers = sandbox.run([request(raw) for raw, _ in raws if isinstance(raw, RawPage)])
+            for page, (raw, opt_out) in zip(pages, raws, strict=True):
                 result = raw if isinstance(raw, Loss) else verdict(next(answers))
-                settle(table, output, settings, page, result)
+                settle(table, output, settings, page, result, opt_out=opt_out)
     output.rows = output.passed
 
 
@@ -95,13 +97,15 @@ class _Archives:
             self._open.pop(next(iter(self._open))).close()
 
 
-def _read(streams: _Archives, page: Page, max_page_bytes: int) -> RawPage | Loss:
+def _read(streams: _Archives, page: Page, settings: ExtractSettings) -> tuple[RawPage | Loss, OptOut | None]:
+    """The page, or why there is none, and the opt-out that it has."""
     try:
-        raw = warc.read_page(streams[page.archive], page.offset, max_page_bytes)
+        raw = warc.read_page(streams[page.archive], page.offset, settings.max_page_bytes)
     except warc.BadRecordError as error:
         raise _changed(page, str(error)) from error
     if int.from_bytes(warc.payload_digest(raw.payload)[:8], "big") != page.digest:
         raise _changed(page, "the page is another")
-    if raw.truncated:
-        return Loss(Reason.PAGE_TOO_LARGE, f"over {max_page_bytes} bytes")
-    return raw
+    kept, opt_out = heed(raw, settings)
+    if raw.truncated and isinstance(kept, RawPage):
+        kept = Loss(Reason.PAGE_TOO_LARGE, f"over {settings.max_page_bytes} bytes")
+    return kept, opt_out
