@@ -18,6 +18,7 @@ CAPTURES: Final = "captures"
 INDEX: Final = "index"
 COMMONCRAWL: Final = "commoncrawl"
 PAGES: Final = "pages"
+ROBOTS: Final = "robots"
 TEXTS: Final = "texts"
 DOCUMENTS: Final = "documents"
 LINES: Final = "lines"
@@ -40,6 +41,8 @@ LINKS_TABLE: Final = ".links.parquet"
 CAPTURES_TABLE: Final = ".captures.parquet"
 ARCHIVE: Final = ".warc.gz"
 PAGES_TABLE: Final = ".pages.parquet"
+ROBOTS_FOUND: Final = ".robots.arrow"
+ROBOTS_OF_PAGES: Final = ".of-pages.arrow"
 DOCUMENTS_TABLE: Final = ".documents.parquet"
 CLUSTERS_TABLE: Final = ".clusters.parquet"
 DECISIONS_TABLE: Final = ".decisions.parquet"
@@ -72,6 +75,7 @@ STEPS: Final = (
     Step(INDEX, "Search Common Crawl's index", "captures"),
     Step(COMMONCRAWL, "Copy pages out of Common Crawl", "captures", "nearest captures"),
     Step(PAGES, "Find a page for each link", "links", "pages", passed=True, refuses=True, by_key=True),
+    Step(ROBOTS, "Find robots.txt beside the pages", "pages", "pages with a robots.txt"),
     Step(DOCUMENTS, "Extract the text", "pages", "documents", passed=True, refuses=True, by_key=True),
     Step(LINES, "Hash the lines", "documents", "lines"),
     Step(REPEATS, "Find lines that repeat over a domain", "lines", "lines to drop or keep"),
@@ -88,7 +92,7 @@ STEPS: Final = (
 )
 """A build from links. More rounds than one of the clusters' search are stages stars-00, stars-01, ..."""
 
-_SOURCES: Final = {POSTS, LINKS, FETCH, CAPTURES, INDEX, COMMONCRAWL, PAGES, DOCUMENTS}
+_SOURCES: Final = {POSTS, LINKS, FETCH, CAPTURES, INDEX, COMMONCRAWL, PAGES, ROBOTS, DOCUMENTS}
 STEPS_OF_TEXTS: Final = (
     Step(TEXTS, "Read the texts", "records", "texts", passed=True, refuses=True),
     Step(DOCUMENTS, "Judge the texts", "texts", "documents", passed=True, refuses=True, by_key=True),

@@ -115,6 +115,16 @@ PAGES = _table(
     ],
 )
 
+# Where the robots.txt lies that counts for a page, from stage `robots` to `documents`.
+ROBOTS = pa.schema(
+    [
+        _required("key", KEY),  # of the page
+        _required("archive", pa.string()),
+        _required("offset", pa.int64()),
+    ],
+    metadata={"webtext.table": "robots/1"},
+)
+
 # Given texts, sorted for stage `documents` of a build from them.
 SORTED_TEXTS = pa.schema(
     [

@@ -9,13 +9,15 @@ from typing import BinaryIO
 from webtext.pipeline.archives import warc
 from webtext.pipeline.archives.warc import RawPage
 from webtext.pipeline.documents.heed import heed
+from webtext.pipeline.documents.robots import RobotsOfPages
 from webtext.pipeline.documents.rows import settle
 from webtext.pipeline.documents.sandboxed import make_extractor, request, verdict
+from webtext.pipeline.engine import exchange
 from webtext.pipeline.engine.sandbox import Sandbox
 from webtext.pipeline.engine.stage import Part, PartOutput, Stage, numbered, paths_of
 from webtext.pipeline.files import storage, tabular
 from webtext.pipeline.files.stage_files import StageFileError, withdraw
-from webtext.pipeline.flow import DOCUMENTS, PAGES_TABLE
+from webtext.pipeline.flow import DOCUMENTS, PAGES_TABLE, ROBOTS_OF_PAGES
 from webtext.pipeline.opt_outs.signals import OptOut
 from webtext.pipeline.settings import ExtractSettings
 from webtext.schemas import tables
@@ -26,7 +28,9 @@ _BATCH = 32  # pages per exchange with the sandbox
 _OPEN_ARCHIVES = 64  # files that one part keeps open
 
 
-def documents_stage(settings: ExtractSettings, build: str, pages: StageManifest, work: str) -> Stage:
+def documents_stage(
+    settings: ExtractSettings, build: str, pages: StageManifest, work: str, robots: StageManifest | None = None
+) -> Stage:
     """Each part of the page index: text, language, tokens, signature.
 
     Args:
@@ -34,22 +38,26 @@ def documents_stage(settings: ExtractSettings, build: str, pages: StageManifest,
         build: the folder where the page index lies.
         pages: the manifest of stage `pages`.
         work: the folder where the documents are to lie.
+        robots: the manifest of stage `robots`, if there are captures of robots.txt.
     """
+    paths = paths_of(build, pages, PAGES_TABLE)
+    beside = [] if robots is None else paths_of(build, robots, ROBOTS_OF_PAGES, filled=True)
     return Stage(
         name=DOCUMENTS,
         folder=storage.join(work, DOCUMENTS),
         settings=asdict(settings),
-        inputs=[pages.digest()],
-        parts=numbered({"pages": [path]} for path in paths_of(build, pages, PAGES_TABLE)),
-        run=partial(run_documents, settings),
+        inputs=[pages.digest(), *([] if robots is None else [robots.digest()])],
+        parts=numbered({"pages": [path], "robots": beside} for path in paths),
+        run=partial(run_documents, settings, len(paths)),
         unit="pages",
         expects={"taken": pages.tally.rows},
     )
 
 
-def run_documents(settings: ExtractSettings, part: Part, output: PartOutput) -> None:
+def run_documents(settings: ExtractSettings, parts: int, part: Part, output: PartOutput) -> None:
     """Stage `documents`: one part of the page index to one part of the documents, in order of the keys."""
     [index] = part.inputs["pages"]
+    robots = RobotsOfPages(exchange.read(part.inputs["robots"], part.ordinal, parts))
     with (
         ExitStack() as archives,
         Sandbox(partial(make_extractor, settings), settings.cpu_seconds, settings.memory_mib) as sandbox,
@@ -58,7 +66,7 @@ def run_documents(settings: ExtractSettings, part: Part, output: PartOutput) -> 
         streams = _Archives(archives)
         for pages in _batches(index):
             output.taken += len(pages)
-            raws = [_read(streams, page, settings) for page in pages]
+            raws = [_read(streams, page, settings, robots) for page in pages]
             answers = sandbox.run([request(raw) for raw, _ in raws if isinstance(raw, RawPage)])
             for page, (raw, opt_out) in zip(pages, raws, strict=True):
                 result = raw if isinstance(raw, Loss) else verdict(next(answers))
@@ -97,15 +105,18 @@ class _Archives:
             self._open.pop(next(iter(self._open))).close()
 
 
-def _read(streams: _Archives, page: Page, settings: ExtractSettings) -> tuple[RawPage | Loss, OptOut | None]:
+def _read(
+    streams: _Archives, page: Page, settings: ExtractSettings, robots: RobotsOfPages
+) -> tuple[RawPage | Loss, OptOut | None]:
     """The page, or why there is none, and the opt-out that it has."""
     try:
         raw = warc.read_page(streams[page.archive], page.offset, settings.max_page_bytes)
+        of_site = robots.opt_outs(page, streams.__getitem__)
     except warc.BadRecordError as error:
         raise _changed(page, str(error)) from error
     if int.from_bytes(warc.payload_digest(raw.payload)[:8], "big") != page.digest:
         raise _changed(page, "the page is another")
-    kept, opt_out = heed(raw, settings)
+    kept, opt_out = heed(raw, settings, of_site)
     if raw.truncated and isinstance(kept, RawPage):
         kept = Loss(Reason.PAGE_TOO_LARGE, f"over {settings.max_page_bytes} bytes")
     return kept, opt_out

@@ -24,6 +24,8 @@ from webtext.schemas.records import Link, Page, Reason, Rejected
 _ARCHIVED: tuple[str, ...] = ("", Reason.HTTP_STATUS, Reason.NOT_HTML, Reason.EMPTY_PAGE)
 _VERDICTS: tuple[str, ...] = (*_ARCHIVED, *(reason for reason in Reason if reason not in _ARCHIVED))
 
+_REFUSED = _VERDICTS.index(Reason.MINING_REFUSED)
+
 _CAPTURE = np.dtype(
     [
         *packed.KEY_FIELDS,
@@ -71,6 +73,8 @@ def run_captures(max_page_bytes: int, part: Part, output: PartOutput) -> None:
             else:
                 table.add(*row)
                 output.passed += 1
+                if urls.is_robots_txt(found.url):
+                    output.counts["robots_txt"] += 1
     output.rows = output.passed
     if damages or (worst and not read):
         more = f" (and {damages - 1:,} more places)" if damages > 1 else ""
@@ -188,6 +192,7 @@ def captures_of(captures: packed.Packed, key: bytes) -> packed.Packed:
 def choose_capture(captures: packed.Packed, archives: Sequence[str], link: Link) -> Page | Rejected:
     """The capture to use: the one nearest in time to the first post, of those that are pages.
 
+    Where the live web says today that it must not be used, no older capture gets around that.
     Equally near ones are decided by date, digest, archive and offset. If none is a page, the nearest one's verdict is
     the reason. A link from a plain URL list has no post time (0), so its earliest capture is chosen.
     """
@@ -201,7 +206,7 @@ def choose_capture(captures: packed.Packed, archives: Sequence[str], link: Link)
             captures["digest"],
             captures["captured"],
             np.abs(captures["captured"] - link.created_utc),
-            captures["verdict"] != 0,
+            np.where(captures["verdict"] == _REFUSED, 0, np.where(captures["verdict"] == 0, 1, 2)),
         )
     )
     best = captures[order[0]]

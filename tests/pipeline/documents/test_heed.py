@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 import webtext
@@ -8,8 +10,8 @@ from webtext.pipeline.settings import ExtractSettings
 from webtext.schemas.records import Loss, Reason
 
 PAGE = RawPage("http://a.example/", 200, "text/html", None, b"<head></head><p>x", truncated=False)
-BY_FIELD = RawPage(*(getattr(PAGE, name) for name in PAGE.__slots__[:-1]), b"HTTP/1.1 200 OK\r\nX-Robots-Tag: a\r\n noai\r\n"
-                   b"x-robots-tag: noindex\r\nTDM-Reservation:1\r\n\r\n")  # fmt: skip
+HEAD = b"HTTP/1.1 200 OK\r\nX-Robots-Tag: a\r\n noai\r\nx-robots-tag: noindex\r\nTDM-Reservation:1\r\n\r\n"
+BY_FIELD = replace(PAGE, head=HEAD)
 OF_SITE = OptOut("content-usage", "robots.txt line 3: Content-Usage: train-ai=n")
 
 
