@@ -23,7 +23,7 @@ class RobotsOfPages:
     def __init__(self, batches: Iterable[pa.RecordBatch]) -> None:
         """`batches` of tables.ROBOTS."""
         rows = (row for batch in batches for row in batch.to_pylist())
-        self._places = {row["key"]: (row["archive"], row["offset"]) for row in rows}
+        self.places = {row["key"]: (row["archive"], row["offset"]) for row in rows}
         self._rules: OrderedDict[tuple[str, int], RobotsRules] = OrderedDict()
 
     def opt_outs(self, page: Page, archive: Callable[[str], BinaryIO]) -> Sequence[OptOut]:
@@ -32,7 +32,7 @@ class RobotsOfPages:
         Raises:
             BadRecordError: no capture is there any more.
         """
-        place = self._places.get(page.key)
+        place = self.places.get(page.key)
         if place is None:
             return ()
         rules = self._rules.pop(place, None) or _read(archive(place[0]), place[1])

@@ -79,10 +79,10 @@ def _batches(path: str) -> Iterator[list[Page]]:
         yield [Page(**row) for row in batch.to_pylist()]
 
 
-def _changed(page: Page, what: str) -> OSError:
+def _changed(archive: str, offset: int, what: str) -> OSError:
     """An archive is not what it was when it was indexed: the page can't be lost for that."""
-    where = f"{page.archive} has changed since it was indexed: at {page.offset}, {what}"
-    if withdraw(page.archive):
+    where = f"{archive} has changed since it was indexed: at {offset}, {what}"
+    if withdraw(archive):
         return StageFileError(f"{where}. The same build command makes it again")
     return OSError(f"{where}. Restore it, and give the same command again; or give another --work")
 
@@ -111,11 +111,14 @@ def _read(
     """The page, or why there is none, and the opt-out that it has."""
     try:
         raw = warc.read_page(streams[page.archive], page.offset, settings.max_page_bytes)
+    except warc.BadRecordError as error:
+        raise _changed(page.archive, page.offset, str(error)) from error
+    if int.from_bytes(warc.payload_digest(raw.payload)[:8], "big") != page.digest:
+        raise _changed(page.archive, page.offset, "the page is another")
+    try:
         of_site = robots.opt_outs(page, streams.__getitem__)
     except warc.BadRecordError as error:
-        raise _changed(page, str(error)) from error
-    if int.from_bytes(warc.payload_digest(raw.payload)[:8], "big") != page.digest:
-        raise _changed(page, "the page is another")
+        raise _changed(*robots.places[page.key], str(error)) from error
     kept, opt_out = heed(raw, settings, of_site)
     if raw.truncated and isinstance(kept, RawPage):
         kept = Loss(Reason.PAGE_TOO_LARGE, f"over {settings.max_page_bytes} bytes")

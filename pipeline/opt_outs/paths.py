@@ -14,6 +14,7 @@ from webtext.pipeline.opt_outs.signals import OptOut
 
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _SAFE: Final = "%/=?&:;,+@!'()[]|~"  # what is left as it is in a path, "*" and "$" are not
+_STATEMENT: Final = 300  # bytes of memory that one takes beside its line
 _NONE: Final = 2**31  # minus this is the number of a statement that does not refuse
 
 
@@ -70,8 +71,8 @@ class PathOptOuts:
             numbered.append((pattern, -len(self._lines) if line else -_NONE))
             self._lines += [line] if line else []
         self._rules = PathRules(numbered)
-        self.size = sum(map(len, self._lines))
-        """Characters, about."""
+        self.size = sum(map(len, self._lines)) + _STATEMENT * len(numbered)
+        """Bytes of memory, about."""
 
     def of(self, target: str) -> Iterator[OptOut]:
         """What refuses to have the path `target`, with its query, used for training."""

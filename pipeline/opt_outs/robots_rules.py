@@ -30,6 +30,8 @@ from webtext.pipeline.opt_outs.signals import (
     usage_refuses,
 )
 
+_MOST_LICENCES: Final = 16
+
 
 class Line(NamedTuple):
     """A line of a robots.txt that says something."""
@@ -86,8 +88,8 @@ class RobotsRules:
             PathOptOuts(signal, (_preference(line, title, refuses) for line in _own(what, lines, site)))
             for what, (signal, title, refuses) in _PREFERENCES.items()
         ]
-        self.licences = _own("license", lines, site)
-        """The lines that name documents about the licence."""
+        self.licences = _own("license", lines, site)[:_MOST_LICENCES]
+        """The lines that name documents about the licence, the first 16."""
 
     @classmethod
     def parse(cls, text: str, product: str) -> Self:

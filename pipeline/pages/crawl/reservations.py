@@ -17,7 +17,7 @@ from webtext.pipeline.opt_outs import licence, tdmrep
 from webtext.pipeline.opt_outs.paths import PathOptOuts
 from webtext.pipeline.opt_outs.robots_rules import Line, decode_text
 from webtext.pipeline.opt_outs.signals import RSL, TDMREP, OptOut, line_of
-from webtext.pipeline.pages.crawl.robots import MAX_BYTES, RobotsReply, target_of
+from webtext.pipeline.pages.crawl.robots import MATCH_INLINE, MAX_BYTES, RobotsReply, target_of
 from webtext.pipeline.pages.crawl.site_cache import DAY, FAILURE, Kept, SiteCache
 
 _MOST: Final = 3  # licence documents of a site
@@ -49,7 +49,9 @@ class Reservations:
         if RSL in self._obeyed:
             for key in _licence_keys(parsed, licences)[:_MOST]:
                 files.append(await self._licences.get(key))
-        return await asyncio.to_thread(lambda: [found for file in files for found in file.of(target)]) if files else []
+        if sum(file.cost(target) for file in files) <= MATCH_INLINE:
+            return _found(files, target)
+        return await asyncio.to_thread(_found, files, target)
 
     async def _read_tdmrep(self, url: str) -> Kept[PathOptOuts]:
         return await self._read(url, lambda body: tdmrep.parse(decode_text(body)))
@@ -66,7 +68,11 @@ class Reservations:
         except ValueError:  # a coding that can't be undone
             body = b""
         found = await asyncio.to_thread(parse, body)
-        return Kept(found, len(body), DAY if reply.status else FAILURE)
+        return Kept(found, found.size, DAY if reply.status else FAILURE)
+
+
+def _found(files: Sequence[PathOptOuts], target: str) -> list[OptOut]:
+    return [found for file in files for found in file.of(target)]
 
 
 def _licence_keys(page: can_ada.URL, lines: Sequence[Line]) -> list[str]:

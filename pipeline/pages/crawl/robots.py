@@ -24,7 +24,8 @@ least this."""
 MAX_REDIRECTS: Final = 5
 """RFC 9309 section 2.3.1.2."""
 
-_MATCH_INLINE: Final = 2**20  # comparisons, each about 1 ns; what takes more is matched in a thread
+MATCH_INLINE: Final = 2**20
+"""Comparisons, each about 1 ns, that the event loop may take for one path; what takes more is matched in a thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class RobotsCache:
         if isinstance(rules, Verdict):
             return rules
         target = target_of(parsed.href)
-        if rules.cost(target) <= _MATCH_INLINE:
+        if rules.cost(target) <= MATCH_INLINE:
             return _judge(rules, target)
         return await asyncio.to_thread(_judge, rules, target)
 

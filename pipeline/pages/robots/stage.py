@@ -26,15 +26,13 @@ from webtext.schemas import tables
 from webtext.schemas.manifest import StageManifest
 
 _MAX_BYTES = 500 * 1024  # of a robots.txt
+# Captures in archives and in Common Crawl, captures of none, pages, and pages of the live web, which have asked.
 _ARCHIVED, _CRAWLED, _NONE, _PAGE, _LIVE = range(5)
 _RECORD = np.dtype(
     [
         *packed.KEY_FIELDS,  # of robots.txt
         ("captured", "<i8"),
-        (
-            "kind",
-            "u1",
-        ),  # _ARCHIVED, _CRAWLED; _NONE: there was no robots.txt; _PAGE; _LIVE: a page of the live web
+        ("kind", "u1"),  # of the five above
         ("source", "<u4"),  # ordinal of the source
         ("row", "<i8"),  # offset in the archive; or row of the file
         ("page_hi", "<u8"),

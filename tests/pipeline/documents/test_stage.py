@@ -103,5 +103,5 @@ def test_a_damaged_archive_of_a_stage_is_made_again(web, tmp_path):
     vouch_for([archive], "fetch")
     (tmp_path / "manifest.json").write_bytes(b"{}")
     page = Page(bytes(16), "http://a.example/", 1, 1, 1, str(archive), 0, 1)
-    assert "The same build command makes it again" in str(stage._changed(page, "no record"))
+    assert "The same build command makes it again" in str(stage._changed(page.archive, page.offset, "no record"))
     assert list(tmp_path.iterdir()) == [archive]
