@@ -11,10 +11,11 @@ from typing import Final
 from webtext.pipeline.opt_outs.signals import OptOut, of_fields, of_meta
 
 _HEAD_BYTES: Final = 256 * 1024
-# One of these is in every head that opts out.
+# One of these is in a <meta> of every head that opts out.
 _WORDS: Final = (b"noai", b"noml", b"noimageai", b"tdm-reservation", b"content-usage", b"content-signal")
 # What holds no tags, and where the head ends.
 _MARK: Final = re.compile(rb"<(?:!--|(script|style|title|template)[\s/>]|/head[\s>]|body[\s>])")
+_ANY_META: Final = re.compile(rb"<meta[^>]*+")
 _META: Final = re.compile(rb"<meta[\s/]([^>]{1,2000}+)>", re.IGNORECASE)
 # The value is optional, so that a long name without one is passed over at once, not tried again from each letter.
 _ATTRIBUTE: Final = re.compile(
@@ -44,7 +45,8 @@ def _head(html: bytes) -> bytes:
     """The head without comments, scripts and the like; empty where no word in it opts out, as on nearly every page."""
     html = html[:_HEAD_BYTES].replace(b"\0", b"")  # NUL: UTF-16 then looks like ASCII
     lowered = html.lower()
-    if not any(word in lowered for word in _WORDS):
+    tags = b"".join(_ANY_META.findall(lowered))
+    if not any(word in tags for word in _WORDS):
         return b""
     pieces = []
     at = 0

@@ -19,7 +19,7 @@ from webtext.pipeline.engine.sandbox import Sandbox
 from webtext.pipeline.inputs import Inputs
 from webtext.pipeline.settings import ExtractSettings
 from webtext.pipeline.text.document import Document
-from webtext.schemas.records import Loss, Page, Reason
+from webtext.schemas.records import Loss, Reason
 
 SENTENCE = "The old harbour town has changed a good deal since the railway came to the valley, people say. "
 GOOD = f"<html><body>{''.join(f'<p>{SENTENCE * 3}{n}</p>' for n in range(10))}</body></html>".encode()
@@ -102,6 +102,5 @@ def test_a_damaged_archive_of_a_stage_is_made_again(web, tmp_path):
     archive.write_bytes(b"what a crawl has fetched")
     vouch_for([archive], "fetch")
     (tmp_path / "manifest.json").write_bytes(b"{}")
-    page = Page(bytes(16), "http://a.example/", 1, 1, 1, str(archive), 0, 1)
-    assert "The same build command makes it again" in str(stage._changed(page.archive, page.offset, "no record"))
+    assert "The same build command makes it again" in str(stage._changed(str(archive), 0, "no record"))
     assert list(tmp_path.iterdir()) == [archive]
