@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from given_tables import vouch_for
 
-from webtext.pipeline.account import findings, markup
-from webtext.pipeline.account.funnel import funnel_rows
+from webtext.pipeline.account import findings, markup, report_page
+from webtext.pipeline.account.funnel import funnel_row, funnel_rows
 from webtext.pipeline.account.report_page import build_report
 from webtext.schemas import tables
 from webtext.schemas.manifest import CorpusManifest, File, Receipt, StageManifest, Tally
@@ -142,6 +142,13 @@ def test_merged_records_are_told():
     links, new = funnel_rows(CorpusManifest({}, stages, (), (), {}))
     assert (links.becomes, links.lost) == ("8 posts, which are 5 links", 1)
     assert (new.title, new.becomes) == ("new", "2 records")
+
+
+def test_rules_and_opt_outs_are_counted_in_words():
+    counts = {"opt-out noai": 2, "rule gopher.word_count": 1, "tokens": 9}
+    row = funnel_row("documents", Tally(5, 2, 2, {"mining_refused": 2, "filter_gopher": 1}, counts))
+    assert row.rules == (("opt-out noai", 2), ("rule gopher.word_count", 1))
+    assert "2 by opt-out noai" in report_page._funnel([row])
 
 
 def test_page_is_well_formed_and_harmless(tmp_path):
