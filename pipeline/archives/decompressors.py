@@ -34,13 +34,13 @@ class Plain:
 
 
 class GzipMember:
-    """A gzip member."""
+    """A gzip member; with other window bits than zlib has for gzip, a stream of zlib or of bare deflate."""
 
     # The decompressor hands back what it did not use as a copy: small steps keep that cheap where members are small.
     STEP_BYTES: Final = 16 * 2**10
 
-    def __init__(self) -> None:
-        self._decompressor = zlib_ng.decompressobj(16 + zlib_ng.MAX_WBITS)
+    def __init__(self, window_bits: int = 16 + zlib_ng.MAX_WBITS) -> None:
+        self._decompressor = zlib_ng.decompressobj(window_bits)
 
     @property
     def ended(self) -> bool:
