@@ -17,6 +17,7 @@ FETCH: Final = "fetch"
 CAPTURES: Final = "captures"
 INDEX: Final = "index"
 COMMONCRAWL: Final = "commoncrawl"
+DETOURS: Final = "detours"
 PAGES: Final = "pages"
 TEXTS: Final = "texts"
 DOCUMENTS: Final = "documents"
@@ -39,6 +40,8 @@ MONTHS_TABLE: Final = ".months.parquet"
 LINKS_TABLE: Final = ".links.parquet"
 CAPTURES_TABLE: Final = ".captures.parquet"
 ARCHIVE: Final = ".warc.gz"
+DETOURS_TABLE: Final = ".detours.parquet"
+ANSWERS_TABLE: Final = ".answers.parquet"
 PAGES_TABLE: Final = ".pages.parquet"
 DOCUMENTS_TABLE: Final = ".documents.parquet"
 CLUSTERS_TABLE: Final = ".clusters.parquet"
@@ -66,6 +69,7 @@ STEPS: Final = (
     Step(CAPTURES, "Index the archives", "records", "captures"),
     Step(INDEX, "Search Common Crawl's index", "captures"),
     Step(COMMONCRAWL, "Copy pages out of Common Crawl", "captures", "nearest captures"),
+    Step(DETOURS, "Follow redirects and revisits", "detours", "pages elsewhere"),
     Step(PAGES, "Find a page for each link", "links", "pages", passed=True, refuses=True, by_key=True),
     Step(DOCUMENTS, "Extract the text", "pages", "documents", passed=True, refuses=True, by_key=True),
     Step(LINES, "Hash the lines", "documents", "lines"),
@@ -81,9 +85,10 @@ STEPS: Final = (
     Step(DECISIONS, "Drop the copies", "documents", passed=True, refuses=True),
     Step(SHARDS, "Write the shards", "documents", passed=True),
 )
-"""A build from links. More rounds than one of the clusters' search are stages stars-00, stars-01, ..."""
+"""A build from links. More rounds than one of the clusters' search are stages stars-00, stars-01, ..., and those behind
+the first over detours are detours-01, ..."""
 
-_SOURCES: Final = {POSTS, LINKS, FETCH, CAPTURES, INDEX, COMMONCRAWL, PAGES, DOCUMENTS}
+_SOURCES: Final = {POSTS, LINKS, FETCH, CAPTURES, INDEX, COMMONCRAWL, DETOURS, PAGES, DOCUMENTS}
 STEPS_OF_TEXTS: Final = (
     Step(TEXTS, "Read the texts", "records", "texts", passed=True, refuses=True),
     Step(DOCUMENTS, "Judge the texts", "texts", "documents", passed=True, refuses=True, by_key=True),

@@ -15,6 +15,9 @@ from webtext.pipeline.archives.codings import codings, undo
 MAX_HEAD_BYTES: Final = 64 * 2**10
 """Longest block of header fields that is read: twice what servers and fastwarc allow."""
 
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+"""Status of an answer that leads to its Location: RFC 9110 section 15.4."""
+
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _FOLD = re.compile(rb"\r?\n[ \t]+")
 _STATUS_LINE = re.compile(rb"HTTP(?:/[\d.]*)?[ \t]+(\d{3})(?!\d)")

@@ -9,10 +9,8 @@ import time
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Final
-from urllib.parse import urljoin
 
 import aiohttp
-import can_ada
 from aiohttp.client_reqrep import ClientResponse
 
 from webtext.pipeline.archives.codings import codings
@@ -161,18 +159,6 @@ def explain(outcome: Outcome, error: Exception, settings: FetchSettings) -> None
         transient = True  # it broke off; the next answer may be whole
     outcome.reason, outcome.detail, outcome.transient = reason, detail, transient
     outcome.outage = transient or outage
-
-
-def resolve(base: str, location: bytes) -> str:
-    """The absolute URL that a Location means, without its fragment; "" where it is none. RFC 9110 section 10.2.2."""
-    try:
-        text = location.decode("utf-8")
-    except UnicodeDecodeError:
-        text = location.decode("latin-1")
-    try:
-        return str(can_ada.parse(urljoin(base, text.strip())).href).partition("#")[0]
-    except (TypeError, ValueError):
-        return ""
 
 
 def first_field(response: ClientResponse, wanted: bytes) -> bytes:
