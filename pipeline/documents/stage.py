@@ -21,6 +21,7 @@ from webtext.schemas.manifest import StageManifest
 from webtext.schemas.records import Loss, Page, Reason
 
 _BATCH = 32  # pages per exchange with the sandbox
+_BATCH_BYTES = 8 * 2**20  # of their payloads, and one page more: they lie here and in the sandbox at once
 _OPEN_ARCHIVES = 64  # files that one part keeps open
 
 
@@ -54,19 +55,29 @@ def run_documents(settings: ExtractSettings, part: Part, output: PartOutput) -> 
         output.table("documents", tables.DOCUMENTS) as table,
     ):
         streams = _Archives(archives)
-        for pages in _batches(index):
-            output.taken += len(pages)
-            raws = [_read(streams, page, settings.max_page_bytes) for page in pages]
-            answers = sandbox.run([request(raw) for raw in raws if isinstance(raw, RawPage)])
-            for page, raw in zip(pages, raws, strict=True):
+        for batch in _batches(index, streams, settings.max_page_bytes):
+            output.taken += len(batch)
+            answers = sandbox.run([request(raw) for _, raw in batch if isinstance(raw, RawPage)])
+            for page, raw in batch:
                 result = raw if isinstance(raw, Loss) else verdict(next(answers))
                 settle(table, output, settings, page, result)
     output.rows = output.passed
 
 
-def _batches(path: str) -> Iterator[list[Page]]:
-    for batch in tabular.batches(path, rows=_BATCH):
-        yield [Page(**row) for row in batch.to_pylist()]
+def _batches(path: str, streams: "_Archives", max_page_bytes: int) -> Iterator[list[tuple[Page, RawPage | Loss]]]:
+    """The pages of a table with their payloads, a few or some bytes at a time."""
+    batch: list[tuple[Page, RawPage | Loss]] = []
+    size = 0
+    for rows in tabular.batches(path, rows=_BATCH):
+        for page in (Page(**row) for row in rows.to_pylist()):
+            raw = _read(streams, page, max_page_bytes)
+            batch.append((page, raw))
+            size += len(raw.payload) if isinstance(raw, RawPage) else 0
+            if len(batch) == _BATCH or size >= _BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _changed(page: Page, what: str) -> OSError:
