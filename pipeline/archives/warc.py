@@ -1,9 +1,9 @@
 """Web archives to captures: what every record of a WARC or ARC file is, and the page that stands at a given place.
 
-Reads WARC 0.17 to 1.1 and ARC 1 and 2, plain, gzip or zstd, with one member for each record or one for all. The same
-record gives the same Capture in whatever file it stands, except for its offset. Bytes from archives are hostile: every
-record that can't be read is given as Rejected, memory stays within a few times the page limit, and the only exception
-that leaves is OSError from the caller's stream. WARC digests are not verified.
+Reads WARC 0.17 to 1.1 and ARC 1 and 2, plain, gzip, zstd or LZ4, with one member for each record or one for all. The
+same record gives the same Capture in whatever file it stands, except for its offset. Bytes from archives are hostile:
+every record that can't be read is given as Rejected, memory stays within a few times the page limit, and the only
+exception that leaves is OSError from the caller's stream. WARC digests are not verified.
 """
 
 import calendar
