@@ -145,7 +145,7 @@ def _origin(capture: "Capture") -> str:
 
     archive = f"{capture.archive.rsplit('/', 1)[-1]} at byte {capture.offset:,}"
     if capture.source == ARCHIVES:
-        return archive
+        return f"{archive}: {capture.detail}" if capture.detail else archive
     if capture.offset >= 0:
         return f"{capture.source}, {archive}"
     source = "not fetched" if capture.source == FETCHED else capture.source

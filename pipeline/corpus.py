@@ -23,7 +23,7 @@ from webtext.pipeline.own_texts.merging import text_documents_stage
 from webtext.pipeline.own_texts.sorting import TextsPlan, share, texts_stage
 from webtext.pipeline.pages.commoncrawl.stage import commoncrawl_stage, index_stage
 from webtext.pipeline.pages.robots.stage import robots_stage
-from webtext.pipeline.pages.stages import captures_stage, pages_stage
+from webtext.pipeline.pages.stages import captures_stage, follow_detours, pages_stage
 from webtext.pipeline.release.stage import TEXT, shards_stage, token_shard
 from webtext.pipeline.settings import CorpusSettings
 from webtext.schemas.manifest import CORPUS_MANIFEST, CorpusManifest, StageManifest
@@ -115,7 +115,8 @@ def _documents_of_links(settings: CorpusSettings, inputs: Inputs, work: str, bri
         digest = " ".join(source.digest() for source in sources)
         index = bring(index_stage(inputs.crawl, inputs.crawl_index, work, links, others=others, others_digest=digest))
         sources.append(bring(commoncrawl_stage(inputs.crawl, max_page_bytes, work, links, index)))
-    pages = bring(pages_stage(parts, links, sources, inputs.archives, work))
+    rounds = follow_detours(parts, sources, work, bring)
+    pages = bring(pages_stage(parts, links, sources, inputs.archives, work, rounds=rounds))
     robots = None
     captured = [found for found in (captures, index) if found and found.tally.counts.get("robots_txt")]
     if captured and settings.extract.opt_outs != "none":

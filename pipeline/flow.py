@@ -17,6 +17,7 @@ FETCH: Final = "fetch"
 CAPTURES: Final = "captures"
 INDEX: Final = "index"
 COMMONCRAWL: Final = "commoncrawl"
+DETOURS: Final = "detours"
 PAGES: Final = "pages"
 ROBOTS: Final = "robots"
 TEXTS: Final = "texts"
@@ -40,6 +41,8 @@ MONTHS_TABLE: Final = ".months.parquet"
 LINKS_TABLE: Final = ".links.parquet"
 CAPTURES_TABLE: Final = ".captures.parquet"
 ARCHIVE: Final = ".warc.gz"
+DETOURS_TABLE: Final = ".detours.parquet"
+ANSWERS_TABLE: Final = ".answers.parquet"
 PAGES_TABLE: Final = ".pages.parquet"
 ROBOTS_FOUND: Final = ".robots.arrow"
 ROBOTS_OF_PAGES: Final = ".of-pages.arrow"
@@ -74,6 +77,7 @@ STEPS: Final = (
     Step(CAPTURES, "Index the archives", "records", "captures"),
     Step(INDEX, "Search Common Crawl's index", "captures"),
     Step(COMMONCRAWL, "Copy pages out of Common Crawl", "captures", "nearest captures"),
+    Step(DETOURS, "Follow redirects and revisits", "detours", "pages elsewhere"),
     Step(PAGES, "Find a page for each link", "links", "pages", passed=True, refuses=True, by_key=True),
     Step(ROBOTS, "Find robots.txt beside the pages", "pages", "pages with a robots.txt"),
     Step(DOCUMENTS, "Extract the text", "pages", "documents", passed=True, refuses=True, by_key=True),
@@ -90,9 +94,10 @@ STEPS: Final = (
     Step(DECISIONS, "Drop the copies", "documents", passed=True, refuses=True),
     Step(SHARDS, "Write the shards", "documents", passed=True),
 )
-"""A build from links. More rounds than one of the clusters' search are stages stars-00, stars-01, ..."""
+"""A build from links. More rounds than one of the clusters' search are stages stars-00, stars-01, ..., and those behind
+the first over detours are detours-01, ..."""
 
-_SOURCES: Final = {POSTS, LINKS, FETCH, CAPTURES, INDEX, COMMONCRAWL, PAGES, ROBOTS, DOCUMENTS}
+_SOURCES: Final = {POSTS, LINKS, FETCH, CAPTURES, INDEX, COMMONCRAWL, DETOURS, PAGES, ROBOTS, DOCUMENTS}
 STEPS_OF_TEXTS: Final = (
     Step(TEXTS, "Read the texts", "records", "texts", passed=True, refuses=True),
     Step(DOCUMENTS, "Judge the texts", "texts", "documents", passed=True, refuses=True, by_key=True),

@@ -65,7 +65,7 @@ class LinkSettings:
 class ExtractSettings:
     """How a page becomes text, and which texts stay."""
 
-    max_page_bytes: int = 2_000_000
+    max_page_bytes: int = 10_000_000
     """Largest page in bytes after decoding of transfer and content encodings."""
     cpu_seconds: float = 20.0
     """CPU time that one page may take, in seconds: not wall time, so that a busy machine gives the same corpus."""

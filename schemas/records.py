@@ -28,12 +28,13 @@ class Reason(StrEnum):
     DUPLICATE_ID = "duplicate_id"  # another text of the same id or URL is kept
     # captures: one record of a web archive can't be a page of any link
     BAD_RECORD = "bad_record"
-    NOT_A_RESPONSE = "not_a_response"  # warcinfo, request, metadata, revisit, dns:, ...
+    NOT_A_RESPONSE = "not_a_response"  # warcinfo, request, metadata, dns:, ...
     # pages: a link has no usable capture
     NO_PAGE = "no_page"
     HTTP_STATUS = "http_status"
     NOT_HTML = "not_html"
     EMPTY_PAGE = "empty_page"
+    REVISIT = "revisit"  # a record that repeats one that is not there
     # fetch: the live web does not give the page of a link
     DNS_FAILED = "dns_failed"
     CONNECT_FAILED = "connect_failed"
@@ -101,6 +102,7 @@ _WORDS: Final[Mapping[Reason, str]] = {
     Reason.HTTP_STATUS: "the server did not answer with a page (HTTP status)",
     Reason.NOT_HTML: "not HTML",
     Reason.EMPTY_PAGE: "the page is empty",
+    Reason.REVISIT: "the archives only say that the page was the same as one that they do not have",
     Reason.DNS_FAILED: "the host has no address",
     Reason.CONNECT_FAILED: "the host can't be connected to",
     Reason.TLS_FAILED: "no secure connection: the certificate or handshake is bad",

@@ -82,6 +82,51 @@ CAPTURES = _table(
     ],
 )
 
+# Captures that lead to a page elsewhere, and what pages can be called by beside their URLs.
+DETOURS = _table(
+    "detours",
+    1,
+    [
+        _required("key", KEY),
+        _required("offset", pa.int64()),
+        _required("captured_utc", pa.int64()),
+        _required("name", KEY),  # of the page: a link key, or the hash of a payload's digest
+        _required("exact_utc", pa.int64()),  # when it was captured; 0 for the nearest capture
+        _required("told", pa.string()),  # where it leads, for people
+    ],
+)
+PAYLOADS = pa.schema(
+    [
+        _required("name", KEY),
+        _required("captured_utc", pa.int64()),
+        _required("digest", KEY),
+        _required("offset", pa.int64()),
+    ],
+    metadata={"webtext.table": "payloads/1"},
+)
+# Pages that stand elsewhere under the keys of what leads to them, and what is to be looked for in the next round.
+ANSWERS = _table(
+    "answers",
+    1,
+    [
+        _required("key", KEY),
+        _required("captured_utc", pa.int64()),  # when what leads there was captured
+        _required("archive", pa.uint32()),  # ordinal, as in stage `pages`
+        _required("offset", pa.int64()),
+        _required("digest", pa.uint64()),  # the first half
+    ],
+)
+ASKS = pa.schema(
+    [
+        _required("name", KEY),
+        _required("key", KEY),  # who asks
+        _required("captured_utc", pa.int64()),  # when what leads there first was captured
+        _required("wanted_utc", pa.int64()),
+        _required("exact_utc", pa.int64()),
+    ],
+    metadata={"webtext.table": "asks/1"},
+)
+
 # Rows of Common Crawl's index that are captures of our links, from stage `index` to `commoncrawl`.
 MATCHES = pa.schema(
     [

@@ -49,6 +49,7 @@ COMMON_CRAWL: Final = "Common Crawl"
 
 _OWN = ((flow.FETCH, FETCHED), (flow.COMMONCRAWL, COMMON_CRAWL))  # stages that write archives of their own
 _CAPTURES = 10  # captures told of one URL
+_ELSEWHERE = "the page that a redirect or revisit leads to"
 _OF_ANOTHER = (Reason.DUPLICATE_POST, Reason.DUPLICATE_ID)  # refusals of one record where another goes on
 
 
@@ -94,7 +95,7 @@ class Capture:
     offset: int  # -1 where nothing is stored
     chosen: bool
     source: str = ARCHIVES
-    detail: str = ""  # of a failed fetch
+    detail: str = ""  # of a failed fetch, or where a redirect or revisit leads
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,15 +283,21 @@ def _tell_posts(build: Build, story: Story, key: bytes, ordinal: int) -> None:
 
 def _tell_captures(build: Build, story: Story, key: bytes, ordinal: int) -> None:
     chosen: tuple[str, int] | None = None
+    captured = 0
     for path in build.part(flow.PAGES, ordinal, flow.PAGES_TABLE):
-        for _, row in _with_key(path, ["archive", "offset"], key):
-            chosen = row["archive"], row["offset"]
+        for _, row in _with_key(path, ["archive", "offset", "captured_utc"], key):
+            chosen, captured = (row["archive"], row["offset"]), row["captured_utc"]
     columns = ["captured_utc", "status", "content_type", "verdict", "offset"]
-    found = [
-        Capture(**row, archive=archive, chosen=(archive, row["offset"]) == chosen)
-        for archive, path in zip(build.archives, build.files(flow.CAPTURES, flow.CAPTURES_TABLE), strict=False)
-        for _, row in _with_key(path, columns, key)
-    ]
+    leads = {
+        (path.removesuffix(flow.DETOURS_TABLE), row["offset"]): row["told"]
+        for path in build.files(flow.CAPTURES, flow.DETOURS_TABLE)
+        for _, row in _with_key(path, ["offset", "told"], key)
+    }
+    found = []
+    for archive, path in zip(build.archives, build.files(flow.CAPTURES, flow.CAPTURES_TABLE), strict=False):
+        for _, row in _with_key(path, columns, key):
+            detail = leads.get((path.removesuffix(flow.CAPTURES_TABLE), row["offset"]), "")
+            found.append(Capture(**row, archive=archive, chosen=(archive, row["offset"]) == chosen, detail=detail))
     failures = {refusal.reason: refusal.detail for refusal in story.refusals if refusal.stage == flow.FETCH}
     for stage, source in _OWN:
         for path in build.files(stage, flow.CAPTURES_TABLE):
@@ -299,6 +306,8 @@ def _tell_captures(build: Build, story: Story, key: bytes, ordinal: int) -> None
                 detail = failures.get(row["verdict"], "") if source == FETCHED else ""
                 mine = chosen is not None and row["offset"] == chosen[1] and _is_own(build, chosen[0], archive)
                 found.append(Capture(**row, archive=archive, chosen=mine, source=source, detail=detail))
+    if chosen is not None and not any(capture.chosen for capture in found):
+        found.append(Capture(captured, 200, "", "", *chosen, chosen=True, detail=_ELSEWHERE))
     posted = min((post.created_utc for post in story.posts), default=0)
 
     def rank(c: Capture) -> tuple[object, ...]:

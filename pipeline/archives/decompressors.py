@@ -2,11 +2,18 @@
 
 from typing import Final, Protocol
 
+import lz4.frame  # type: ignore[import-untyped]
 import zstandard
 from zlib_ng import zlib_ng  # inflates at more than twice the speed of the standard library's zlib
 
 _InflateError: type[Exception] = zlib_ng.error  # type: ignore[assignment]  # the stub takes it for an instance
-DAMAGED: Final = (_InflateError, zstandard.ZstdError)
+
+
+class Lz4Error(Exception):
+    """An LZ4 frame is damaged: what the library says in a RuntimeError."""
+
+
+DAMAGED: Final = (_InflateError, zstandard.ZstdError, Lz4Error)
 """What `feed` raises for damaged data."""
 
 _OUTPUT_BYTES: Final = 256 * 2**10
@@ -34,13 +41,13 @@ class Plain:
 
 
 class GzipMember:
-    """A gzip member."""
+    """A gzip member; with other window bits than zlib has for gzip, a stream of zlib or of bare deflate."""
 
     # The decompressor hands back what it did not use as a copy: small steps keep that cheap where members are small.
     STEP_BYTES: Final = 16 * 2**10
 
-    def __init__(self) -> None:
-        self._decompressor = zlib_ng.decompressobj(16 + zlib_ng.MAX_WBITS)
+    def __init__(self, window_bits: int = 16 + zlib_ng.MAX_WBITS) -> None:
+        self._decompressor = zlib_ng.decompressobj(window_bits)
 
     @property
     def ended(self) -> bool:
@@ -75,3 +82,27 @@ class ZstdMember:
         step = data[at : at + self.STEP_BYTES]
         output = self._decompressor.decompress(step)
         return output, at + len(step) - (len(self._decompressor.unused_data) if self.ended else 0)
+
+
+class Lz4Member:
+    """An LZ4 frame."""
+
+    # A step ends one block of 4 MiB, or some small ones of up to 255 times its bytes.
+    STEP_BYTES: Final = 4096
+
+    def __init__(self) -> None:
+        self._decompressor = lz4.frame.LZ4FrameDecompressor()
+
+    @property
+    def ended(self) -> bool:
+        """See Member."""
+        return bool(self._decompressor.eof)
+
+    def feed(self, data: bytes, at: int) -> tuple[bytes, int]:
+        """See Member."""
+        step = data[at : at + self.STEP_BYTES]
+        try:
+            output: bytes = self._decompressor.decompress(step)
+        except RuntimeError as error:
+            raise Lz4Error(str(error)) from error
+        return output, at + len(step) - len(self._decompressor.unused_data or b"")

@@ -1,15 +1,15 @@
 """Web archives to captures: what every record of a WARC or ARC file is, and the page that stands at a given place.
 
-Reads WARC 0.17 to 1.1 and ARC 1 and 2, plain, gzip or zstd, with one member for each record or one for all. The same
-record gives the same Capture in whatever file it stands, except for its offset. Bytes from archives are hostile: every
-record that can't be read is given as Rejected, memory stays within a few times the page limit, and the only exception
-that leaves is OSError from the caller's stream. WARC digests are not verified.
+Reads WARC 0.17 to 1.1 and ARC 1 and 2, plain, gzip, zstd or LZ4, with one member for each record or one for all. The
+same record gives the same Capture in whatever file it stands, except for its offset. Bytes from archives are hostile:
+every record that can't be read is given as Rejected, memory stays within a few times the page limit, and the only
+exception that leaves is OSError from the caller's stream. WARC digests are not verified.
 """
 
 import calendar
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import BinaryIO, Final
 
@@ -17,6 +17,7 @@ import xxhash
 
 from webtext.pipeline.archives.http_payload import (
     MAX_HEAD_BYTES,
+    REDIRECTS,
     HttpMessage,
     charset,
     decode_body,
@@ -65,6 +66,9 @@ class Capture:
     verdict: str  # a Reason, or "" for a capture that can be a page
     digest: bytes  # 16 bytes: XXH3 of the decoded payload, of its first max_page_bytes + 1 bytes at most
     offset: int  # where to find it again: for `read_page`, see pipeline.archives.members.ArchiveReader.offset
+    target: bytes = b""  # of a redirect the Location, of a revisit the URL of what it repeats; as recorded
+    target_utc: int = 0  # when that was captured, where a revisit tells
+    payload: str = ""  # WARC-Payload-Digest, in lower case: of a revisit, that of what it repeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,7 @@ class _Record:
     url: str
     date: str
     content_type: bytes  # of the block
+    fields: Mapping[bytes, bytes]  # of WARC
     is_arc: bool
     length: int  # of the block in the archive, in bytes
     block: bytes  # its first bytes
@@ -133,12 +138,16 @@ def index_archive(stream: BinaryIO, name: str, max_page_bytes: int) -> Iterator[
                 yield _reject(name, offset, detail, error.url, kind=kind)
                 continue
             try:
-                page, verdict = _page_in(record, max_page_bytes)
+                page, verdict, target = _page_in(record, max_page_bytes)
             except BadRecordError as error:
                 yield _reject(name, offset, str(error), error.url, reason=error.reason)
                 continue
-            digest, captured = payload_digest(page.payload), parse_date(record.date)
-            yield Capture(page.url, captured, page.status, page.content_type, verdict, digest, offset)
+            yield Capture(
+                *(page.url, parse_date(record.date), page.status, page.content_type, verdict),
+                *(payload_digest(page.payload), offset, target),
+                parse_date(_text(record.fields.get(b"warc-refers-to-date", b""))),
+                _text(record.fields.get(b"warc-payload-digest", b"")).lower(),
+            )
         if archive.damage and not reported:
             records += 1
             yield _reject(name, archive.offset, archive.damage, kind=Damaged)
@@ -211,7 +220,7 @@ def _read_record(archive: ArchiveReader, max_page_bytes: int) -> _Record:
         problem = f"Content-Length {length}, but the file ends after {archive.remaining} bytes"
         raise BadRecordError(problem, record.url, cut=True)
     # Codings can make the body longer than the page. One that is still longer is cut, and counted as too large.
-    wanted = 2 * max_page_bytes + MAX_HEAD_BYTES if record.kind in ("response", "resource") else 0
+    wanted = 2 * max_page_bytes + MAX_HEAD_BYTES if record.kind in ("response", "resource", "revisit") else 0
     block = archive.read(min(length, wanted))
     present = len(block) + archive.skip(length - len(block))
     if present < length:
@@ -222,7 +231,7 @@ def _read_record(archive: ArchiveReader, max_page_bytes: int) -> _Record:
         raise BadRecordError(f"no record follows after Content-Length {length}", record.url)
     if archive.corrupt:
         raise BadRecordError("the record fails the checksum of its member", record.url)
-    return _Record(record.kind, record.url, record.date, record.content_type, record.is_arc, length, block)
+    return replace(record, length=length, block=block)
 
 
 def _read_head(archive: ArchiveReader) -> _Record:
@@ -255,21 +264,23 @@ def _read_head(archive: ArchiveReader) -> _Record:
             raise BadRecordError(f"no WARC or ARC record starts with {line[:40]!r}")
         archive.skip(1)  # the line end
         url, when, content_type, length = _text(parts[0]), parts[2], parts[3], parts[4]
-        kind, is_arc = "filedesc" if url.startswith("filedesc:") else "response", True
+        kind, fields, is_arc = "filedesc" if url.startswith("filedesc:") else "response", {}, True
     if not length.isdigit() or len(length) > 18:
         raise BadRecordError(f"Content-Length is {length[:40]!r}, not a number of bytes", url)
-    return _Record(kind, url, _text(when), content_type, is_arc, int(length), b"")
+    return _Record(kind, url, _text(when), content_type, fields, is_arc, int(length), b"")
 
 
-def _page_in(record: _Record, max_page_bytes: int) -> tuple[RawPage, str]:
-    """The page in a record, and the reason for which it is none of use, or "".
+def _page_in(record: _Record, max_page_bytes: int) -> tuple[RawPage, str, bytes]:
+    """The page in a record, the reason for which it is none of use, or "", and then where it leads.
 
     Raises:
         BadRecordError: the record holds no HTTP response.
     """
     is_web = record.url[:8].lower().startswith(("http://", "https://"))
-    if not is_web or record.kind not in ("response", "resource"):
+    if not is_web or record.kind not in ("response", "resource", "revisit"):
         raise BadRecordError(f"{record.kind or 'record without type'}", record.url, Reason.NOT_A_RESPONSE)
+    if record.kind == "revisit":
+        return _revisit(record)
     message = parse_response(record.block) if record.kind == "response" else None
     if message is None:
         # ARC files of the first years and resource records hold the page alone.
@@ -284,10 +295,27 @@ def _page_in(record: _Record, max_page_bytes: int) -> tuple[RawPage, str]:
     head = record.block[: len(record.block) - len(message.body)]
     page = RawPage(record.url, message.status, media_type(typed), charset(typed), payload, truncated, head)
     if page.status != 200:
-        return page, Reason.HTTP_STATUS
+        return page, Reason.HTTP_STATUS, _location(message)
     if is_blank(payload):
-        return page, Reason.EMPTY_PAGE
-    return page, "" if is_html(page.content_type, payload) else Reason.NOT_HTML
+        return page, Reason.EMPTY_PAGE, b""
+    return page, "" if is_html(page.content_type, payload) else Reason.NOT_HTML, b""
+
+
+def _revisit(record: _Record) -> tuple[RawPage, str, bytes]:
+    """As `_page_in`, of a record that repeats another: it has the head of an answer at most.
+
+    Source: ISO 28500:2017 sections 5.13 to 5.15, 6.7.
+    """
+    message = parse_response(record.block) or HttpMessage(200, {}, b"")
+    typed = message.fields.get(b"content-type", b"")
+    page = RawPage(record.url, message.status, media_type(typed), charset(typed), b"", truncated=False)
+    if message.status not in (200, 304):  # 304: the server said that it has not changed
+        return page, Reason.HTTP_STATUS, _location(message)
+    return page, Reason.REVISIT, record.fields.get(b"warc-refers-to-target-uri", b"").strip(b"<>")
+
+
+def _location(message: HttpMessage) -> bytes:
+    return message.fields.get(b"location", b"") if message.status in REDIRECTS else b""
 
 
 def parse_date(text: str) -> int:

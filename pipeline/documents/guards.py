@@ -23,6 +23,11 @@ _MAX_DEPTH: Final = 512  # lxml reads up to 2,048 and drops the rest
 # Links, lists and div are measured again for every ancestor: 7.6 s for 4,000 links below 1,000 div, a sum of 4 million.
 _MAX_DEPTHS: Final = 1_000_000
 
+# Inline elements are taken out of their text, which leaves it in pieces, and lxml joins all of them anew for each:
+# pieces x characters. 25 thousand million take 6 s.
+_MAX_PIECES: Final = 25 * 10**9
+_FEW_PIECES: Final = 2_000  # with fewer, a page of 10 MB is below
+
 _MARKUP: Final = re.compile(r"<[A-Za-z!/?]")
 _TAG: Final = re.compile(r"""<[A-Za-z][^=>]*+(?:=\s*+(?:"[^"]*+"|'[^']*+')?+[^=>]*+)*+""")
 _ATTRIBUTE: Final = re.compile(r"""[^\s"'=>/]++(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>"']*+))?+""")
@@ -78,6 +83,11 @@ def _in_script(markup: str, before: bool) -> bool:
 
 def refuse_tree(tree: Any) -> Loss | None:
     """Why no text is looked for in the parsed page, or None."""
+    elements = _count_elements(tree)
+    if elements > _FEW_PIECES and elements * _count_characters(tree) > _MAX_PIECES:
+        refusal = _refuse_pieces(tree)
+        if refusal:
+            return refusal
     if not _is_deep(tree):
         return None
     depth = deepest = total = 0
@@ -98,3 +108,30 @@ def refuse_tree(tree: Any) -> Loss | None:
 # With 50,000 elements at most, the sum can only be reached where something is deeper than 20; few real pages go on to
 # the exact count, which takes Python a step for each element.
 _is_deep: Final = etree.XPath("boolean(/" + "/".join("*" * 30) + ")")
+_count_elements: Final = etree.XPath("count(//*)")
+_count_characters: Final = etree.XPath("string-length(/)")
+
+# What stays between two texts.
+_SPLITS: Final = frozenset({"p", "div", "br", "ul", "ol", "li", "dl", "dt", "dd", "pre", "blockquote"}) | frozenset(
+    {"table", "tbody", "tr", "td", "th", "h1", "h2", "h3", "h4", "h5", "h6"}
+)
+
+
+def _refuse_pieces(tree: Any) -> Loss | None:
+    runs = [(0, 0)]  # inline elements and characters since the last split, of all elements that split and are open
+    for event, element in etree.iterwalk(tree, events=("start", "end")):
+        splits = element.tag in _SPLITS
+        if event == "start":
+            pieces, characters = (0, 0) if splits else runs[-1]
+            if splits:
+                runs.append((0, 0))
+            runs[-1] = (pieces + (not splits), characters + len(element.text or ""))
+        else:
+            if splits:
+                runs.pop()
+            pieces, characters = (0, 0) if splits else runs[-1]
+            runs[-1] = (pieces, characters + len(element.tail or ""))
+        pieces, characters = runs[-1]
+        if pieces * characters > _MAX_PIECES:
+            return Loss(Reason.TOO_MANY_TAGS, f"over {pieces} inline tags in a text of over {characters} characters")
+    return None

@@ -22,7 +22,7 @@ from webtext.schemas.records import Loss, Reason, Rejected
 
 STDIN: Final = "-"
 
-_ARCHIVE_NAMES: Final = tuple(f".{kind}{coding}" for kind in ("warc", "arc") for coding in ("", ".gz", ".zst"))
+_ARCHIVE_NAMES: Final = tuple(f".{kind}{coding}" for kind in ("warc", "arc") for coding in ("", ".gz", ".zst", ".lz4"))
 _CODINGS: Final = {b"\x1f\x8b": b"gzip", b"\x28\xb5\x2f\xfd": b"zstd"}  # by the first bytes of a file
 _SHOWN_BYTES: Final = 16
 

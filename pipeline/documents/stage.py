@@ -1,10 +1,10 @@
 """Stage `documents`: the pages of one part, read from their archives, extracted in a sandbox, written in key order."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 from webtext.pipeline.archives import warc
 from webtext.pipeline.archives.warc import RawPage
@@ -25,6 +25,7 @@ from webtext.schemas.manifest import StageManifest
 from webtext.schemas.records import Loss, Page, Reason
 
 _BATCH = 32  # pages per exchange with the sandbox
+_BATCH_BYTES = 8 * 2**20  # of their payloads, and one page more: they lie here and in the sandbox at once
 _OPEN_ARCHIVES = 64  # files that one part keeps open
 
 
@@ -64,19 +65,33 @@ def run_documents(settings: ExtractSettings, parts: int, part: Part, output: Par
         output.table("documents", tables.DOCUMENTS) as table,
     ):
         streams = _Archives(archives)
-        for pages in _batches(index):
-            output.taken += len(pages)
-            raws = [_read(streams, page, settings, robots) for page in pages]
-            answers = sandbox.run([request(raw) for raw, _ in raws if isinstance(raw, RawPage)])
-            for page, (raw, opt_out) in zip(pages, raws, strict=True):
+        for batch in _batches(index, partial(_read, streams, settings, robots)):
+            output.taken += len(batch)
+            answers = sandbox.run([request(raw) for _, raw, _ in batch if isinstance(raw, RawPage)])
+            for page, raw, opt_out in batch:
                 result = raw if isinstance(raw, Loss) else verdict(next(answers))
                 settle(table, output, settings, page, result, opt_out=opt_out)
     output.rows = output.passed
 
 
-def _batches(path: str) -> Iterator[list[Page]]:
-    for batch in tabular.batches(path, rows=_BATCH):
-        yield [Page(**row) for row in batch.to_pylist()]
+_Read: TypeAlias = tuple[Page, RawPage | Loss, OptOut | None]
+"""A page, its payload or why there is none, and the opt-out that it has."""
+
+
+def _batches(path: str, read: Callable[[Page], _Read]) -> Iterator[list[_Read]]:
+    """The pages of a table with their payloads, a few or some bytes at a time."""
+    batch: list[_Read] = []
+    size = 0
+    for rows in tabular.batches(path, rows=_BATCH):
+        for page in (Page(**row) for row in rows.to_pylist()):
+            found = read(page)
+            batch.append(found)
+            size += len(found[1].payload) if isinstance(found[1], RawPage) else 0
+            if len(batch) == _BATCH or size >= _BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _changed(archive: str, offset: int, what: str) -> OSError:
@@ -105,10 +120,7 @@ class _Archives:
             self._open.pop(next(iter(self._open))).close()
 
 
-def _read(
-    streams: _Archives, page: Page, settings: ExtractSettings, robots: RobotsOfPages
-) -> tuple[RawPage | Loss, OptOut | None]:
-    """The page, or why there is none, and the opt-out that it has."""
+def _read(streams: _Archives, settings: ExtractSettings, robots: RobotsOfPages, page: Page) -> _Read:
     try:
         raw = warc.read_page(streams[page.archive], page.offset, settings.max_page_bytes)
     except warc.BadRecordError as error:
@@ -122,4 +134,4 @@ def _read(
     kept, opt_out = heed(raw, settings, of_site)
     if raw.truncated and isinstance(kept, RawPage):
         kept = Loss(Reason.PAGE_TOO_LARGE, f"over {settings.max_page_bytes} bytes")
-    return kept, opt_out
+    return page, kept, opt_out

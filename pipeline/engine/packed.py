@@ -20,6 +20,11 @@ def split_keys(keys: Sequence[bytes]) -> tuple[npt.NDArray[np.uint64], npt.NDArr
     return halves[:, 0], halves[:, 1]
 
 
+def join_key(hi: int | np.uint64, lo: int | np.uint64) -> bytes:
+    """The 16 bytes that two halves are of."""
+    return int(hi).to_bytes(8, "big") + int(lo).to_bytes(8, "big")
+
+
 def part_of(hi: npt.NDArray[np.uint64], parts: int) -> npt.NDArray[np.int64]:
     """Ordinal of the part that owns each key, by its first half: equal ranges of hashes, so part order is key order."""
     # The upper 32 bits decide (parts < 2**31), which keeps the product inside 64 bits.
@@ -42,3 +47,11 @@ def gather(blocks: Sequence[bytes], dtype: npt.DTypeLike) -> Packed:
     """The records of all blocks, sorted by all their fields in turn: the order of arrival leaves no trace."""
     records = np.frombuffer(b"".join(blocks), dtype=dtype)
     return np.sort(records, order=records.dtype.names)
+
+
+def of_key(records: Packed, hi: int | np.uint64, lo: int | np.uint64) -> Packed:
+    """The records of one key out of sorted ones."""
+    start, end = (int(np.searchsorted(records["hi"], np.uint64(hi), side)) for side in ("left", "right"))
+    mine = records[start:end]
+    found: Packed = mine[mine["lo"] == np.uint64(lo)]
+    return found

@@ -9,6 +9,7 @@ import re
 from hashlib import blake2b
 from importlib import resources
 from typing import Final
+from urllib.parse import urljoin
 
 import can_ada
 
@@ -191,6 +192,18 @@ def _is_article(segment: str) -> bool:
 def is_robots_txt(url: str) -> bool:
     """Whether a URL of any spelling is that of a robots.txt."""
     return _ROBOTS_TXT.fullmatch(url) is not None
+
+
+def resolve(base: str, location: bytes) -> str:
+    """The absolute URL that a Location means, without its fragment; "" where it is none. RFC 9110 section 10.2.2."""
+    try:
+        text = location.decode("utf-8")
+    except UnicodeDecodeError:
+        text = location.decode("latin-1")
+    try:
+        return str(can_ada.parse(urljoin(base, text.strip())).href).partition("#")[0]
+    except (TypeError, ValueError):
+        return ""
 
 
 def host_of(canonical: str) -> str:

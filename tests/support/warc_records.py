@@ -5,6 +5,7 @@ import hashlib
 import io
 from pathlib import Path
 
+import lz4.frame
 import pytest
 import xxhash
 import zstandard
@@ -80,4 +81,9 @@ FORMS = {
     ),
     "zst per record": b"".join(zstandard.compress(record) for record in RECORDS),
     "zst one frame": zstandard.compress(b"".join(RECORDS)),
+    "lz4 per record": b"".join(lz4.frame.compress(record) for record in RECORDS),
+    "lz4 one frame": lz4.frame.compress(b"".join(RECORDS)),
+    "lz4 linked blocks": lz4.frame.compress(
+        b"".join(RECORDS), block_size=lz4.frame.BLOCKSIZE_MAX64KB, content_checksum=True, store_size=False
+    ),
 }

@@ -23,7 +23,8 @@ from aiohttp.abc import AbstractResolver
 from aiohttp.client_reqrep import ClientResponse
 from yarl import URL
 
-from webtext.pipeline.archives.http_payload import MAX_HEAD_BYTES
+from webtext.pipeline.archives.http_payload import MAX_HEAD_BYTES, REDIRECTS
+from webtext.pipeline.identity import urls
 from webtext.pipeline.pages.crawl.addresses import ForbiddenAddressError, GuardedResolver, check_url, open_socket
 from webtext.pipeline.pages.crawl.outcome import (
     BlockedSocketError,
@@ -36,7 +37,6 @@ from webtext.pipeline.pages.crawl.outcome import (
     refuse_mining,
     refuse_status,
     request_head,
-    resolve,
     response_head,
 )
 from webtext.pipeline.pages.crawl.pace import Pace
@@ -45,7 +45,6 @@ from webtext.pipeline.pages.crawl.robots import MAX_BYTES, MAX_REDIRECTS, Robots
 from webtext.pipeline.pages.crawl.settings import FetchSettings
 from webtext.schemas.records import Reason
 
-_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_FIELD: Final = 32 * 2**10  # bytes of one header field: policies and cookies beyond aiohttp's 8 KiB are common
 _MAX_HOSTS: Final = 20_000  # whose last request is remembered
 _DNS_SECONDS: Final = 300  # how long an address is used without a new look-up
@@ -341,8 +340,8 @@ class Client:
             outcome.reason, outcome.detail = Reason.BAD_HTTP, f"header fields of more than {MAX_HEAD_BYTES} bytes"
             outcome.response_head = b""
             return
-        if response.status in _REDIRECTS and "Location" in response.headers:
-            outcome.location = resolve(outcome.final_url, first_field(response, b"location"))
+        if response.status in REDIRECTS and "Location" in response.headers:
+            outcome.location = urls.resolve(outcome.final_url, first_field(response, b"location"))
             if not outcome.location:
                 outcome.reason, outcome.detail = Reason.BAD_URL, "redirects to what is no URL"
             return

@@ -10,13 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Final
-from urllib.parse import urljoin
 
 import aiohttp
-import can_ada
 from aiohttp.client_reqrep import ClientResponse
 
-from webtext.pipeline.archives.http_payload import HttpMessage, decode_body, is_blank, is_html, media_type
+from webtext.pipeline.archives.codings import codings
+from webtext.pipeline.archives.http_payload import HttpMessage, decode_body, is_blank, is_html, join_fields, media_type
 from webtext.pipeline.opt_outs.page import of_page
 from webtext.pipeline.opt_outs.signals import OptOut
 from webtext.pipeline.pages.crawl.addresses import ForbiddenAddressError
@@ -69,6 +68,16 @@ class Outcome:
     transient: bool = False  # worth another try at once
     outage: bool = False  # the host did not answer, which may pass: worth another try later
 
+    def message(self) -> HttpMessage:
+        """The last answer, with those fields that say how its payload is to be read."""
+        fields = join_fields((name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers)
+        read = {
+            b"content-type": fields.get(b"content-type", b""),
+            b"content-encoding": fields.get(b"content-encoding", b""),
+            b"transfer-encoding": _without_chunks(fields.get(b"transfer-encoding", b"")),
+        }
+        return HttpMessage(self.status, {name: value for name, value in read.items() if value}, self.payload)
+
 
 class BlockedSocketError(OSError):
     """A ForbiddenAddressError in a form that aiohttp passes on."""
@@ -100,7 +109,7 @@ def refuse_status(outcome: Outcome, response: ClientResponse) -> None:
 def refuse_head(outcome: Outcome, response: ClientResponse, settings: FetchSettings) -> bool:
     """Whether the header fields alone disqualify the page, so that its body need not be read."""
     length = response.headers.get("Content-Length", "")
-    kind = media_type(response.headers.get("Content-Type", "").encode("latin-1", "replace"))
+    kind = media_type(outcome.message().fields.get(b"content-type", b""))
     if refuse_mining(outcome, of_page(outcome.headers, b""), settings):
         return True
     if kind not in settings.accept and not is_html(kind, b"<html>"):
@@ -113,16 +122,13 @@ def refuse_head(outcome: Outcome, response: ClientResponse, settings: FetchSetti
 
 def accept_page(outcome: Outcome, settings: FetchSettings) -> None:
     """Whether what was read is a page."""
-    fields: dict[bytes, bytes] = {}
-    for name, value in outcome.headers:
-        if name.lower() in ("content-type", "content-encoding"):
-            fields.setdefault(name.lower().encode(), value.encode("latin-1"))
     if outcome.truncated:
         outcome.reason, outcome.detail = Reason.PAGE_TOO_LARGE, f"more than {settings.max_wire_bytes} bytes"
         return
-    page = decode_body(HttpMessage(outcome.status, fields, outcome.payload), settings.max_page_bytes + 1)
+    message = outcome.message()
+    page = decode_body(message, settings.max_page_bytes + 1)
     outcome.page = page
-    kind = media_type(fields.get(b"content-type", b""))
+    kind = media_type(message.fields.get(b"content-type", b""))
     if len(page) > settings.max_page_bytes:
         detail = f"more than {settings.max_page_bytes} bytes, decoded from {len(outcome.payload)}"
         outcome.reason, outcome.detail = Reason.PAGE_TOO_LARGE, detail
@@ -168,18 +174,6 @@ def explain(outcome: Outcome, error: Exception, settings: FetchSettings) -> None
     outcome.outage = transient or outage
 
 
-def resolve(base: str, location: bytes) -> str:
-    """The absolute URL that a Location means, without its fragment; "" where it is none. RFC 9110 section 10.2.2."""
-    try:
-        text = location.decode("utf-8")
-    except UnicodeDecodeError:
-        text = location.decode("latin-1")
-    try:
-        return str(can_ada.parse(urljoin(base, text.strip())).href).partition("#")[0]
-    except (TypeError, ValueError):
-        return ""
-
-
 def first_field(response: ClientResponse, wanted: bytes) -> bytes:
     """Value of the first field of this name (lower case), as sent; empty where there is none."""
     return next((value for name, value in response.raw_headers if name.lower() == wanted), b"")
@@ -207,6 +201,7 @@ def response_head(response: ClientResponse, size: int) -> bytes:
     """The head as received, but for two fields that would misread a stored body of `size` bytes without chunks.
 
     Like Common Crawl, Transfer-Encoding and a different Content-Length are kept under X-Crawler-, with the true length.
+    Transfer codings that the payload still has are told.
     """
     version = response.version or aiohttp.HttpVersion11
     reason = (response.reason or "").encode("utf-8", "surrogateescape")
@@ -221,4 +216,12 @@ def response_head(response: ClientResponse, size: int) -> bytes:
         lines.append((b"X-Crawler-" if prefix else b"") + name + b": " + value)
     if not told:
         lines.append(b"Content-Length: " + exact)
+    transfer = join_fields(response.raw_headers).get(b"transfer-encoding", b"")
+    if kept := _without_chunks(transfer):
+        lines.append(b"Transfer-Encoding: " + kept)
     return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def _without_chunks(transfer_encoding: bytes) -> bytes:
+    """The transfer codings but the chunks, which aiohttp undoes."""
+    return b", ".join(coding for coding in codings(transfer_encoding) if coding != b"chunked")

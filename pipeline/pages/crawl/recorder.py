@@ -4,7 +4,7 @@ import time
 from typing import Final
 
 from webtext.pipeline.archives import warc_writer
-from webtext.pipeline.archives.http_payload import HttpMessage, decode_body, media_type
+from webtext.pipeline.archives.http_payload import decode_body, media_type
 from webtext.pipeline.archives.warc import payload_digest
 from webtext.pipeline.archives.warc_writer import Exchange, Original
 from webtext.pipeline.pages.crawl.frontier import BREAKER
@@ -75,15 +75,12 @@ class Recorder:
 
         A page that was got but is `lost`, being no more what was linked to, is stored all the same.
         """
-        fields: dict[bytes, bytes] = {}
-        for name, value in outcome.headers:
-            if (lowered := name.lower()) in ("content-type", "content-encoding"):
-                fields.setdefault(lowered.encode(), value.encode("latin-1"))
+        message = outcome.message()
         entry = Entry(
             row=row,
             captured_utc=int(outcome.started or time.time()),
             status=outcome.status,
-            content_type=media_type(fields.get(b"content-type", b"")),
+            content_type=media_type(message.fields.get(b"content-type", b"")),
             verdict=str(outcome.reason or ""),
             detail=outcome.detail[:_DETAIL],
             again=outcome.transient or outcome.outage or outcome.reason is Reason.DNS_FAILED,
@@ -95,11 +92,10 @@ class Recorder:
             *hops, last = stored
             page = outcome.page if self._same_limit else b""
             if not page:
-                message = HttpMessage(outcome.status, fields, outcome.payload)
                 page = decode_body(message, self._max_page_bytes + 1)
             digest = last.digest
             # Equal bytes are another page if they are to be read in another way.
-            payload = " ".join([digest, *(value.decode("latin-1") for _, value in sorted(fields.items()))])
+            payload = " ".join([digest, *(value.decode("latin-1") for _, value in sorted(message.fields.items()))])
             original = self._originals.get(payload)
             entry = entry._replace(digest=payload_digest(page).hex())
             if original is None:

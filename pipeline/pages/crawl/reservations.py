@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 
 import can_ada
 
-from webtext.pipeline.archives.http_payload import decode_whole
+from webtext.pipeline.archives.codings import undo_whole
 from webtext.pipeline.opt_outs import licence, tdmrep
 from webtext.pipeline.opt_outs.paths import PathOptOuts
 from webtext.pipeline.opt_outs.robots_rules import Line, decode_text
@@ -64,7 +64,7 @@ class Reservations:
         reply = await self._fetch(url)
         body = reply.body[:MAX_BYTES] if 200 <= reply.status < 300 else b""
         try:
-            body = decode_whole(body, reply.coding, MAX_BYTES)
+            body = undo_whole(body, reply.coding, MAX_BYTES)
         except ValueError:  # a coding that can't be undone
             body = b""
         found = await asyncio.to_thread(parse, body)

@@ -11,7 +11,7 @@ from typing import Final
 
 import can_ada
 
-from webtext.pipeline.archives.http_payload import decode_whole
+from webtext.pipeline.archives.codings import undo_whole
 from webtext.pipeline.opt_outs.robots_rules import Line, RobotsRules, decode_text
 from webtext.pipeline.opt_outs.signals import PRODUCT, OptOut
 from webtext.pipeline.pages.crawl.site_cache import DAY, FAILURE, Kept, SiteCache
@@ -124,7 +124,7 @@ def target_of(url: str) -> str:
 
 def _parse(reply: RobotsReply) -> tuple[RobotsRules, int]:
     """The rules of a robots.txt, and its size in bytes. Raises ValueError where its content coding can't be undone."""
-    body = decode_whole(reply.body[:MAX_BYTES], reply.coding, MAX_BYTES)
+    body = undo_whole(reply.body[:MAX_BYTES], reply.coding, MAX_BYTES)
     if len(body) == MAX_BYTES:  # the last line may be cut, and "Allow: /" of "Allow: /public" allows all
         body = body[: max(body.rfind(b"\n"), body.rfind(b"\r")) + 1]
     return RobotsRules.parse(decode_text(body), PRODUCT), len(body)

@@ -59,9 +59,9 @@ class FetchSettings:
     """Time for one request as a whole, look-up to last byte, in seconds; each redirect and repetition has its own."""
     max_redirects: int = 5
     """Redirects that are followed for one URL."""
-    max_wire_bytes: int = 2_000_000
+    max_wire_bytes: int = 10_000_000
     """Largest page in bytes as sent, before its content coding is undone."""
-    max_page_bytes: int = 2_000_000
+    max_page_bytes: int = 10_000_000
     """Largest page in bytes after its content coding is undone."""
     accept: tuple[str, ...] = ("text/html", "application/xhtml+xml")
     """Media types of a page. An answer without a type is judged by its first bytes."""

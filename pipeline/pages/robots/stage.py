@@ -24,6 +24,7 @@ from webtext.pipeline.pages.commoncrawl import stage as commoncrawl
 from webtext.pipeline.pages.commoncrawl.settings import CommonCrawlSettings
 from webtext.schemas import tables
 from webtext.schemas.manifest import StageManifest
+from webtext.schemas.records import Reason
 
 _MAX_BYTES = 500 * 1024  # of a robots.txt
 # Captures in archives and in Common Crawl, captures of none, pages, and pages of the live web, which have asked.
@@ -111,8 +112,9 @@ def emit_robots(plan: RobotsPlan, source: Part, wanted: frozenset[int]) -> list[
     if kind == "pages":
         records = _pages_in(path, plan.live)
     elif kind == "captures":
-        table = tabular.read_columns(path, ["key", "url", "captured_utc", "status", "offset"])
-        table = table.filter(pc.match_substring_regex(table["url"], _URL))
+        table = tabular.read_columns(path, ["key", "url", "captured_utc", "status", "verdict", "offset"])
+        has_text = pc.not_equal(table["verdict"], str(Reason.REVISIT))  # what it repeats is a capture of its own
+        table = table.filter(pc.and_(pc.match_substring_regex(table["url"], _URL), has_text))
         records = _captures_in(table, _ARCHIVED, table["offset"].to_numpy())
     else:
         columns = ["key", "captured_utc", "status"]

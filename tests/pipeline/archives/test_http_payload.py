@@ -3,103 +3,123 @@ import zlib
 
 import brotli
 import pytest
-import zstandard
-from hypothesis import given
-from hypothesis import strategies as st
 
-from webtext.pipeline.archives.http_payload import HttpMessage, decode_body, decode_whole
+from webtext.pipeline.archives.http_payload import charset, decode_body, is_html, media_type, parse_response
 
-TEXT = b"User-agent: *\nDisallow: /private\n" * 50
+PAGE = b"<!doctype html><html><title>Ferries</title><p>" + b"The ferry leaves at noon. " * 200
 
 
-def bare_deflate(text):
-    stream = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    return stream.compress(text) + stream.flush()
+def response(*fields, body=PAGE):
+    return parse_response(b"\r\n".join([b"HTTP/1.1 200 OK", *fields, b"", body]))
 
 
-CODERS = {
-    "gzip": gzip.compress,
-    "x-gzip": gzip.compress,
-    "br": brotli.compress,
-    "zstd": zstandard.compress,
-    "deflate": zlib.compress,
-    "bare deflate": bare_deflate,
-}
+def chunked(body):
+    return b"%x\r\n%s\r\n7;name=value\r\n<p>end.\r\n0\r\n\r\n" % (len(body), body)
 
 
-def field(coding):
-    return coding.removeprefix("bare ").encode()
-
-
-@pytest.mark.parametrize("coding", CODERS)
-def test_a_whole_stream(coding):
-    assert decode_whole(CODERS[coding](TEXT), field(coding).upper(), 10**6) == TEXT
-    assert decode_whole(CODERS[coding](TEXT), field(coding), 100) == TEXT[:100]
-    assert decode_whole(b"", field(coding), 100) == b""
-
-
-@pytest.mark.parametrize("coding", CODERS)
-def test_a_stream_that_is_cut_anywhere_is_refused(coding):
-    stream = CODERS[coding](TEXT)
-    for end in range(1, len(stream)):
-        with pytest.raises(ValueError, match="damaged "):
-            decode_whole(stream[:end], field(coding), 10**6)
-
-
-@pytest.mark.parametrize("coding", CODERS)
-@given(text=st.binary(max_size=300).map(b"#".__add__), limit=st.integers(1, 400))
-def test_the_first_bytes_of_a_stream(coding, text, limit):
-    assert decode_whole(CODERS[coding](text), field(coding), limit) == text[:limit]
-
-
-@pytest.mark.parametrize("coding", CODERS)
-def test_plain_text_under_the_name_of_a_coding_is_refused(coding):
-    with pytest.raises(ValueError, match="damaged "):
-        decode_whole(TEXT, field(coding), 10**6)
+# Types.
 
 
 @pytest.mark.parametrize(
-    ("body", "codings"),
+    "value",
     [
-        (TEXT, b""),
-        (TEXT, b"identity"),
-        (brotli.compress(gzip.compress(TEXT)), b"gzip, br"),
-        (gzip.compress(brotli.compress(zlib.compress(TEXT))), b"deflate,br , gzip"),
-        (gzip.compress(TEXT), b""),  # stored compressed, not announced
-        (gzip.compress(TEXT), b"identity"),
-        (gzip.compress(TEXT), b"br"),  # announced as something else
-        (gzip.compress(TEXT), b"pack200"),
-        (gzip.compress(gzip.compress(TEXT)), b"gzip"),  # stored compressed, and compressed on its way
-        (gzip.compress(TEXT[:99]) + gzip.compress(TEXT[99:]), b"gzip"),
-        (gzip.compress(TEXT) + b"\0" * 99, b"gzip"),
+        b"text/html charset=iso-8859-1",
+        b'"text/html"',
+        b"'text/html' ; charset=utf-8",
+        b"text/html: charset=utf-8",
+        b"text/html/",
+        b"text / html",
+        b"text/html (utf-8)",
+        b"=text/html",
+        b"Content-Type: text/html",
+        b"text/",
+        b"/html",
+        b"text/html\xa0",
+        b"html",
+        b"",
+        b"*/*",
     ],
 )
-def test_what_servers_send(body, codings):
-    assert decode_whole(body, codings, 10**6) == TEXT
+def test_a_type_that_cannot_be_parsed_is_none_so_that_the_first_bytes_decide(value):
+    assert media_type(value) == ""
+    assert is_html(media_type(value), PAGE)
+    assert not is_html(media_type(value), b"Dear reader, this is <b>no</b> page.")
+    assert not is_html(media_type(value), b"%PDF-1.7 <html>")
 
 
 @pytest.mark.parametrize(
-    ("body", "codings", "message"),
+    ("value", "kind", "encoding"),
     [
-        (TEXT, b"compress", "content coding 'compress' is unknown, known are gzip, x-gzip, br, zstd, deflate"),
-        (TEXT, b"gzip, gzip, gzip, gzip", "4 content codings, at most 3 are undone"),
-        (gzip.compress(TEXT)[:-8] + b"\0" * 8, b"gzip", "damaged gzip: .*incorrect data check"),
-        (gzip.compress(TEXT)[:40], b"", "damaged gzip: cut short"),
-        (zstandard.compress(b"") * 20_000, b"zstd", "damaged zstd: more than 16 frames"),
-        (b"\x50\x2a\x4d\x18\0\0\0\0" * 20_000, b"zstd", "damaged zstd: more than 16 frames"),
-        (gzip.compress(b"") * 20_000, b"gzip", "damaged gzip: more than 16 members"),
+        (b"TEXT/Html;Charset=UTF-8", "text/html", "utf-8"),
+        (b"text/plain", "text/plain", None),
+        (b"image/svg+xml; charset=utf-8", "image/svg+xml", "utf-8"),
+        # Of several, the last that is one; the charset stays where the type does.
+        (b"text/plain, text/html", "text/html", None),
+        (b"text/html, text/plain", "text/plain", None),
+        (b"text/html; charset=koi8-r, text/html", "text/html", "koi8-r"),
+        (b"text/html; charset=koi8-r, text/html; charset=utf-8", "text/html", "utf-8"),
+        (b"text/plain; charset=koi8-r, text/html", "text/html", None),
+        (b"text/html, ", "text/html", None),
+        (b"text/html, */*", "text/html", None),
+        (b"text/html, charset=utf-8", "text/html", "utf-8"),
+        # No type, and yet a charset.
+        (b"text/html charset=iso-8859-1", "", "iso-8859-1"),
     ],
 )
-def test_what_is_refused(body, codings, message):
-    with pytest.raises(ValueError, match=message):
-        decode_whole(body, codings, 10**6)
+def test_types(value, kind, encoding):
+    assert (media_type(value), charset(value)) == (kind, encoding)
 
 
-def test_a_body_of_thousands_of_frames_is_read_as_far_as_a_thousand():
-    def decoded(body):
-        return decode_body(HttpMessage(200, {b"content-encoding": b"zstd"}, body), 10**6)
+# Fields that are there more than once.
 
-    frame = zstandard.compress(b"a")
-    assert decoded(frame * 900 + zstandard.compress(b"b")) == b"a" * 900 + b"b"
-    assert decoded(frame * 5000) == b"a" * 1000
-    assert decoded(frame + b"\x50\x2a\x4d\x18\0\0\0\0" * 60_000) == b"a"
+
+def test_fields_of_one_name_are_joined_in_their_order():
+    message = response(b"Vary: a", b"vary:  b ", b"X-A: 1", b"VARY: c", b"Location: /a, b", b"Location: /c")
+    assert message.fields == {b"vary": b"a, b, c", b"x-a": b"1", b"location": b"/a, b"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "body"),
+    [
+        ((b"Content-Encoding: gzip", b"Content-Encoding: gzip"), gzip.compress(gzip.compress(PAGE))),
+        ((b"Content-Encoding: gzip", b"Content-Encoding: gzip"), gzip.compress(PAGE)),  # a crawler told it twice
+        ((b"Content-Encoding: deflate", b"Content-Encoding: br"), brotli.compress(zlib.compress(PAGE))),
+        ((b"Content-Encoding: identity", b"Content-Encoding: br"), brotli.compress(PAGE)),
+        ((b"Content-Encoding: br", b"Content-Encoding:"), brotli.compress(PAGE)),
+        ((b'Content-Encoding: "gzip"',), gzip.compress(PAGE)),
+        ((b"Content-Encoding: gzip;q=1.0",), gzip.compress(PAGE)),
+        ((b"Content-Encoding: UTF-8, gzip, none, binary",), gzip.compress(PAGE)),
+    ],
+)
+def test_content_codings_over_several_fields(fields, body):
+    assert decode_body(response(*fields, body=body), 10**6) == PAGE
+
+
+@pytest.mark.parametrize(
+    ("fields", "body"),
+    [
+        ((b"Transfer-Encoding: gzip, chunked",), chunked(gzip.compress(PAGE))),
+        ((b"Transfer-Encoding: gzip", b"Transfer-Encoding: chunked"), chunked(gzip.compress(PAGE))),
+        ((b"Transfer-Encoding: x-gzip,chunked,",), chunked(gzip.compress(PAGE))),
+        ((b"Transfer-Encoding: deflate , Chunked",), chunked(zlib.compress(PAGE))),
+        ((b"Transfer-Encoding: gzip",), gzip.compress(PAGE)),
+        ((b"Transfer-Encoding: gzip, chunked",), gzip.compress(PAGE)),  # a crawler has undone the chunks
+        ((b"Transfer-Encoding: gzip, chunked", b"Content-Encoding: br"), chunked(gzip.compress(brotli.compress(PAGE)))),
+    ],
+)
+def test_transfer_codings(fields, body):
+    assert decode_body(response(*fields, body=body), 10**6) == PAGE
+
+
+def test_chunks_are_undone_once_however_often_they_are_named():
+    page = b"2024\r\n" + PAGE
+    message = response(b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked", body=chunked(page))
+    assert decode_body(message, 10**6) == page + b"<p>end."
+
+
+def test_the_codings_of_both_fields_together_are_limited():
+    body = PAGE
+    for _ in range(4):
+        body = gzip.compress(body)
+    message = response(b"Transfer-Encoding: gzip, gzip", b"Content-Encoding: gzip, gzip", body=body)
+    assert decode_body(message, 10**6) == body

@@ -59,6 +59,7 @@ def test_real_archive_agrees_with_warcio(entry):
     with (DATA / "warc" / entry["file"]).open("rb") as stream:
         found = list(index_archive(stream, entry["file"], LIMIT))
         pages = [c for c in captures(found) if c.status == 200 and c.content_type == "text/html"]
+        pages = [c for c in pages if c.verdict != Reason.REVISIT]
         assert (len(found), len(pages)) == expected
         reader = PageReader(stream, LIMIT)
         for capture in captures(found):
@@ -75,13 +76,13 @@ def test_payloads_and_offsets_agree_with_fastwarc_and_warcio(name):
     fast = {
         record.stream_pos
         for record in FastIterator(io.BytesIO(data))
-        if record.record_type == WarcRecordType.response and record.is_http
+        if record.record_type in (WarcRecordType.response, WarcRecordType.revisit) and record.is_http
     }
     assert ours.keys() == fast
     records = WarcioIterator(io.BytesIO(data))
     payloads = {}
     for record in records:
-        if record.rec_type == "response" and record.http_headers:
+        if record.rec_type in {"response", "revisit"} and record.http_headers:
             payload = record.content_stream().read()
             payloads[records.get_record_offset()] = digest(payload)
     assert ours == payloads
@@ -209,7 +210,7 @@ def test_verdict(block, verdict):
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
-        (warc(http(page(1)), kind="revisit"), Reason.NOT_A_RESPONSE),
+        (warc(http(page(1)), kind="revisit", url="urn:x:y"), Reason.NOT_A_RESPONSE),
         (warc(page(1), kind="conversion", Content_Type="text/html"), Reason.NOT_A_RESPONSE),
         (warc(b"20200102", url="dns:a.example", Content_Type="text/dns"), Reason.NOT_A_RESPONSE),
         (warc(page(1), kind="resource", url="urn:x:y", Content_Type="text/html"), Reason.NOT_A_RESPONSE),
@@ -243,6 +244,26 @@ def test_resource_record_is_a_page():
     assert (found.url, found.status, found.verdict, found.digest) == ("http://a.example/", 200, "", digest(page(4)))
     raw = read_page(io.BytesIO(warc(page(4), kind="resource", Content_Type="text/html; charset='Latin1'")), 0, LIMIT)
     assert raw.charset == "latin1"
+
+
+# What leads elsewhere
+
+
+def test_revisits_and_redirects_tell_where_they_lead():
+    told = {"WARC_Payload_Digest": "SHA1:ABC", "WARC_Refers_To_Target_URI": "<http://b.example/>"}
+    same = warc(http(b""), kind="revisit", WARC_Refers_To_Date="2020-01-02T03:04:05.6Z", **told)
+    moved = warc(http(b"", status="302 Found", Location="/x, y"))
+    gone = warc(http(b"", status="404 Not Found", Location="/x"), kind="revisit", **told)
+    nothing = warc(b"", kind="revisit")
+    whole = warc(http(page(1)), **told)
+    found = index(same + moved + gone + nothing + whole)
+    assert [(c.verdict, c.status, c.target, c.target_utc, c.payload) for c in found] == [
+        (Reason.REVISIT, 200, b"http://b.example/", 1_577_934_245, "sha1:abc"),
+        (Reason.HTTP_STATUS, 302, b"/x, y", 0, ""),
+        (Reason.HTTP_STATUS, 404, b"", 0, "sha1:abc"),
+        (Reason.REVISIT, 200, b"", 0, ""),
+        ("", 200, b"", 0, "sha1:abc"),
+    ]
 
 
 # Codings

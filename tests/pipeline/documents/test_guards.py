@@ -50,6 +50,17 @@ def test_too_deep():
     assert nested("<html><body>" + "<div>" * 20 + "<p><a href=/>x</a>" * 20_000) is None
 
 
+@pytest.mark.parametrize("element", ["<a href=/>x</a>", "<img src=x>", "<x-y>x</x-y>", "<span><b>x</b>y</span>"])
+def test_long_texts_in_many_pieces(element):
+    pieces = 9_000 // element.count("</") if "</" in element else 9_000
+    text = "The old harbour town has changed a good deal since the railway came. " * 50
+    assert nested("<html><body><p>" + (element + text) * pieces) is Reason.TOO_MANY_TAGS
+    assert nested("<html><body><p>" + (element + text[:250]) * pieces) is None
+    # What stays between two texts keeps them apart.
+    assert nested("<html><body><p>" + (element + text + "<br>") * pieces) is None
+    assert nested("<html><body><ul>" + ("<li>" + element * 5 + text) * (pieces // 5)) is None
+
+
 def test_no_real_page_is_refused():
     pages = sorted(DATA.glob("*/html/*.gz"))
     if not pages:

@@ -3,19 +3,25 @@
 import gzip
 import os
 import shutil
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 
 import hostile
 import pytest
 import toy_webs
 from given_tables import vouch_for
+from warc_records import http, warc
 from without_engine import run_here, run_until
 
+from webtext.pipeline import flow
 from webtext.pipeline.archives.warc import RawPage
 from webtext.pipeline.corpus import build_corpus
 from webtext.pipeline.documents import stage
+from webtext.pipeline.documents.robots import RobotsOfPages
 from webtext.pipeline.documents.sandboxed import make_extractor, request, verdict
 from webtext.pipeline.engine.sandbox import Sandbox
+from webtext.pipeline.identity.urls import link_key
 from webtext.pipeline.inputs import Inputs
 from webtext.pipeline.settings import ExtractSettings
 from webtext.pipeline.text.document import Document
@@ -52,6 +58,25 @@ def test_any_number_of_workers_writes_the_same_tables(web, tmp_path):
     assert any("documents" in name for name in found[0])
     assert sum(map(len, found[0].values())) > 20_000
     assert found[0] == found[1] == found[2]
+
+
+def test_few_large_pages_are_held_at_a_time(tmp_path):
+    urls = [f"http://a.example/{number}" for number in range(10)]
+    posts = [
+        b'{"id": "%d", "url": "%b", "score": 9, "created_utc": 1}' % (n, url.encode()) for n, url in enumerate(urls)
+    ]
+    toy_webs.write_posts(tmp_path / "posts.ndjson.zst", posts)
+    body = b"<html><script>" + b"x" * 3_000_000
+    (tmp_path / "a.warc").write_bytes(b"".join(warc(http(body), url=url) for url in urls))
+    inputs = Inputs.find([str(tmp_path / "posts.ndjson.zst")], [str(tmp_path / "a.warc")])
+    work = tmp_path / "work"
+    with pytest.raises(InterruptedError):
+        build_corpus(replace(toy_webs.SETTINGS, parts=1), inputs, str(work), run_until(flow.DOCUMENTS, run_here))
+    with ExitStack() as stack:
+        read = partial(stage._read, stage._Archives(stack), ExtractSettings(), RobotsOfPages([]))
+        batches = list(stage._batches(str(work / "pages" / "00000.pages.parquet"), read))
+    assert [page.url for batch in batches for page, *_ in batch] == sorted(urls, key=link_key)
+    assert {len(batch) for batch in batches} == {3, 1}
 
 
 def test_a_page_that_needs_too_much_memory_costs_only_itself():

@@ -45,3 +45,11 @@ def test_parts_that_nobody_wants_get_nothing():
     [(part, data)] = packed.scatter(array, packed.part_of(array["hi"], 2), frozenset({1}))
     assert part == 1
     assert packed.gather([data], RECORD).tolist() == [(2**63, 2)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 9)), max_size=40))
+def test_the_records_of_one_key(rows):
+    array = np.array(sorted((2**63 + hi, lo, value) for hi, lo, value in rows), [*packed.KEY_FIELDS, ("value", "u1")])
+    key = packed.join_key(2**63 + 1, 2)
+    [hi], [lo] = packed.split_keys([key])
+    assert packed.of_key(array, hi, lo)["value"].tolist() == sorted(value for h, l_, value in rows if (h, l_) == (1, 2))

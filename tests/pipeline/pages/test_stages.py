@@ -15,7 +15,7 @@ HI, LO = (int.from_bytes(half, "big") for half in (KEY[:8], KEY[8:]))
 def captures(*rows):
     """Rows of (captured, verdict, digest, archive, offset)."""
     return np.array(
-        [(HI, LO, digest, at, 200, verdict, archive, offset) for at, verdict, digest, archive, offset in rows],
+        [(HI, LO, digest, at, 200, verdict, archive, offset, 0) for at, verdict, digest, archive, offset in rows],
         pages._CAPTURE,
     )
 
@@ -57,16 +57,3 @@ def test_the_choice_does_not_depend_on_the_order(rows, random):
     assert pages.choose_capture(captures(*rows), ARCHIVES, LINK) == pages.choose_capture(
         captures(*shuffled), ARCHIVES, LINK
     )
-
-
-def test_captures_of_one_link_are_found_among_others():
-    rows = np.sort(
-        np.array(
-            [(HI + high, LO + low, 0, 0, 200, 0, 0, 10 * high + low) for high in (0, 1) for low in (0, 1)],
-            pages._CAPTURE,
-        ),
-        order=["hi", "lo"],
-    )
-    key = (HI + 1).to_bytes(8, "big") + (LO + 1).to_bytes(8, "big")
-    assert pages.captures_of(rows, key)["offset"].tolist() == [11]
-    assert not len(pages.captures_of(rows, bytes(16)))

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from loopback import HTML, Names, answer, moved, serve
 
-from webtext.pipeline.archives.http_payload import decode_body, parse_response
+from webtext.pipeline.archives.http_payload import decode_body, is_html, media_type, parse_response
 from webtext.pipeline.pages.crawl.client import Client
 from webtext.pipeline.pages.crawl.settings import FetchSettings
 from webtext.schemas.records import Reason
@@ -58,6 +58,31 @@ def test_a_stored_page_can_be_read_back(reply, payload):
     assert HTML.startswith(decode_body(message, 10**6))
     assert int(message.fields[b"content-length"]) == len(outcome.payload)
     assert b"transfer-encoding" not in message.fields
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "body"),
+    [
+        ("text/html", ("Content-Encoding: gzip",), gzip.compress(HTML) + b"<!-- cached -->"),
+        ("text/html", ("Content-Encoding: gzip",), gzip.compress(HTML)[:-8] + b"\1" * 8),
+        ("text/html", ("Content-Encoding: gzip", "Content-Encoding: gzip"), gzip.compress(gzip.compress(HTML))),
+        ("text/html", ("Content-Encoding: identity", "Content-Encoding: br"), brotli.compress(HTML)),
+        ("text/html charset=utf-8", (), HTML),
+        ('"text/html"', (), HTML),
+        ("text/html", ("Content-Type: text/plain",), HTML),
+        ("text/html", ("Transfer-Encoding: gzip, chunked",), gzip.compress(HTML)),
+    ],
+)
+def test_a_page_under_odd_fields_is_one_here_and_in_an_archive(kind, fields, body):
+    wire = body
+    if fields and "chunked" in fields[-1]:
+        wire = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    outcome, _ = fetch({"/": answer(wire, "200 OK", *fields, kind=kind, length=wire is body)})
+    assert (outcome.reason, outcome.detail) == (None, "")
+    assert (outcome.page, outcome.payload) == (HTML, body)
+    message = parse_response(outcome.response_head + outcome.payload)
+    assert decode_body(message, 10**6) == HTML
+    assert is_html(media_type(message.fields[b"content-type"]), HTML)
 
 
 # What goes wrong, each with its reason.

@@ -123,7 +123,8 @@ def test_archives_are_read_alike_by_three_libraries(crawl):
             own = list(warc.index_archive(stream, str(path), 10_000_000))
         captures = [found for found in own if isinstance(found, warc.Capture)]
         assert len(own) == sum(kinds.values())
-        assert len(captures) == kinds["response"]
+        assert len(captures) == kinds["response"] + kinds["revisit"]
+        assert sum(capture.verdict == Reason.REVISIT for capture in captures) == kinds["revisit"]
         assert not [found for found in own if not isinstance(found, warc.Capture) and found.reason == Reason.BAD_RECORD]
         assert kinds["warcinfo"] == 1
         assert kinds["request"] == kinds["response"] + kinds["revisit"]
