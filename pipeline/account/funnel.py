@@ -17,9 +17,7 @@ class FunnelRow:
     taken: int
     passed: int
     reasons: tuple[tuple[Reason, int], ...]  # most frequent first, then by name
-    rules: tuple[
-        tuple[str, int], ...
-    ]  # of the published filters and the opt-outs that refused, in order of their names
+    rules: tuple[tuple[str, int], ...]  # of the filters and opt-outs that refused, in order of their names
     becomes: str  # what passed, in words: "8 posts, which are 5 links"
     fate: str = "do not go on"  # of those that did not
 

@@ -21,9 +21,6 @@ CONTENT_USAGE: Final = "content-usage"
 RSL: Final = "rsl"
 TDMREP: Final = "tdmrep"
 
-FIELDS: Final = ("x-robots-tag", "tdm-reservation", CONTENT_USAGE, CONTENT_SIGNAL)
-"""Names of the header fields that may opt out, in lower case."""
-
 _LINE: Final = 200  # characters of a line that are told
 
 _TRAINING: Final = frozenset({"train-ai", "train-genai"})
