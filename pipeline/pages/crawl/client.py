@@ -111,7 +111,7 @@ class Client:
         self._pace = pace
         # A host that is asked again after an outage is asked for its robots.txt too.
         self.robots = RobotsCache(self._fetch_file, keep_failure=settings.revisit_delay)
-        self._reservations = Reservations(self._fetch_file, settings.obeyed)
+        self._reservations = Reservations(self._fetch_file, settings.obeyed, keep_failure=settings.revisit_delay)
         self._inner = resolver
         self._trusted = frozenset(trusted)
         self._slots = asyncio.Semaphore(settings.concurrency)

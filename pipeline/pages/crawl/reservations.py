@@ -32,8 +32,13 @@ class Reservations:
         fetch: Callable[[str], Awaitable[RobotsReply]],
         obeyed: frozenset[str],
         clock: Callable[[], float] = time.monotonic,
+        keep_failure: float = FAILURE,
     ) -> None:
-        """`fetch` gets the URL of a file, follows its redirects and reads at most MAX_BYTES; `obeyed` are signals."""
+        """`fetch` gets the URL of a file, follows its redirects and reads at most MAX_BYTES; `obeyed` are signals.
+
+        One that a host does not give is asked for again after `keep_failure` seconds.
+        """
+        self._keep_failure = keep_failure
         self._fetch = fetch
         self._obeyed = obeyed
         self._tdmrep = SiteCache(self._read_tdmrep, clock)
@@ -68,7 +73,8 @@ class Reservations:
         except ValueError:  # a coding that can't be undone
             body = b""
         found = await asyncio.to_thread(parse, body)
-        return Kept(found, found.size, DAY if reply.status else FAILURE)
+        given = 200 <= reply.status < 500 and reply.status != 429
+        return Kept(found, found.size, DAY if given else self._keep_failure)
 
 
 def _found(files: Sequence[PathOptOuts], target: str) -> list[OptOut]:

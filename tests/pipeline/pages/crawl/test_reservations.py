@@ -9,6 +9,8 @@ from loopback import MISSING, answer, moved, serve
 
 from webtext.pipeline.opt_outs.tdmrep import WELL_KNOWN
 from webtext.pipeline.pages.crawl.client import Client
+from webtext.pipeline.pages.crawl.reservations import Reservations
+from webtext.pipeline.pages.crawl.robots import RobotsReply
 from webtext.pipeline.pages.crawl.settings import FetchSettings
 from webtext.schemas.records import Reason
 
@@ -73,6 +75,22 @@ def test_files_are_decoded_and_redirects_followed():
     packed = answer(gzip.compress(RESERVED), "200 OK", "Content-Encoding: gzip")
     [refused], _ = fetch(["/news/1"], {WELL_KNOWN: moved("/t"), "/t": packed})
     assert refused.signal == "tdmrep"
+
+
+def test_files_are_kept_for_a_day_and_failures_until_the_host_is_tried_again():
+    asked, replies, now = [], [RobotsReply(503), RobotsReply(200, RESERVED), RobotsReply(404)], [0.0]
+
+    async def answer_next(url):
+        asked.append(url)
+        return replies[len(asked) - 1]
+
+    async def run():
+        found = Reservations(answer_next, frozenset({"tdmrep"}), lambda: now[0], keep_failure=30.0)
+        for now[0], count, refused in ((0, 1, 0), (29, 1, 0), (31, 2, 1), (86_400, 2, 1), (86_500, 3, 0)):
+            assert len(await found.of("http://a.example/news/1")) == refused
+            assert len(asked) == count
+
+    asyncio.run(run())
 
 
 def test_what_is_not_obeyed_is_not_asked_for():
