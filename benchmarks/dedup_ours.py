@@ -33,7 +33,7 @@ def sign(plan: TextsPlan, part: Part, output: PartOutput) -> None:
             for row in _in_key_order(part.inputs["texts"], number, plan.ranges):
                 text = row["text"]
                 signature = minhash.signature(text).astype("<u4").tobytes()
-                about = [row["score"], row["created_utc"], 0, row["title"], "", "", text, row["length"], 1.0, [], 0]
+                about = [row["score"], row["created_utc"], 0, row["title"], "", "", "", text, row["length"], 1.0, [], 0]
                 table.add(row["key"], row["url"], *about, minhash.text_hash(text), signature)
                 output.taken += 1
     output.passed = output.rows = output.taken

@@ -19,6 +19,8 @@ class FetchFlags(FetchSettings):
 
     contact: str = ""
     """E-mail address or URL at which the owner of a site can reach you. Sent with every request; switches this on."""
+    opt_outs: Annotated[str, tyro.conf.Suppress] = "all"
+    """Those of --opt-outs, which holds for every source."""
 
     def __post_init__(self) -> None:
         """Without contact nothing is fetched, and the other flags are refused."""
@@ -27,9 +29,9 @@ class FetchFlags(FetchSettings):
         elif asdict(self) != {name: flag.default for name, flag in self.__dataclass_fields__.items()}:
             raise ValueError("flags --fetch.* are given, but not --fetch.contact, without which nothing is fetched")
 
-    def settings(self) -> FetchSettings | None:
+    def settings(self, opt_outs: str) -> FetchSettings | None:
         """None where nothing is to be fetched."""
-        return FetchSettings(**asdict(self)) if self.contact else None
+        return FetchSettings(**asdict(self) | {"opt_outs": opt_outs}) if self.contact else None
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,12 @@ def run(config: BuildConfig) -> int:
         from webtext.pipeline.inputs import Inputs, TextInputs
 
         crawl = config.commoncrawl if config.commoncrawl.index else None
-        inputs = Inputs.find([*config.submissions, *config.urls], config.warcs, config.fetch.settings(), crawl)
+        inputs = Inputs.find(
+            [*config.submissions, *config.urls],
+            config.warcs,
+            config.fetch.settings(config.corpus.extract.opt_outs),
+            crawl,
+        )
         if config.documents:
             inputs = Inputs((), (), texts=TextInputs.find(config.documents, config.fields))
         manifest = build_corpus(config.corpus, inputs, config.work, run_stage, strict=config.strict)

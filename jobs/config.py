@@ -26,7 +26,7 @@ C = TypeVar("C")
 
 CONFIG_FLAG: Final = "--config"
 HELP_FLAGS: Final = ("-h", "--help")
-ALIASES: Final = {"--filters": "--extract.filters"}  # for jobs that have the second
+ALIASES: Final = {"--filters": "--extract.filters", "--opt-outs": "--extract.opt-outs"}  # for jobs that have the second
 
 
 class UsageError(ValueError):
@@ -126,7 +126,7 @@ def flags_of(config_class: type) -> dict[str, Any]:
     hints = typing.get_type_hints(config_class, include_extras=True)
     for field in dataclasses.fields(config_class):
         marks = getattr(hints[field.name], "__metadata__", ())
-        if tyro.conf.Fixed in marks or tyro.conf.Positional in marks:
+        if {tyro.conf.Fixed, tyro.conf.Suppress, tyro.conf.Positional}.intersection(marks):
             continue
         kind = hints[field.name].__origin__ if marks else hints[field.name]
         name = field.name.replace("_", "-")

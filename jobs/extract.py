@@ -122,5 +122,8 @@ def describe(page: "FilePage", verdict: "Verdict", text: bool) -> dict[str, Any]
         "title": verdict.title,
         "published": verdict.published,
         "html_lang": verdict.html_lang,
+        "opt_out": page.opt_out,
+        "page_kind": verdict.page_kind,
+        "page_kind_certainty": verdict.page_kind_certainty,
     }
     return line | {"text": verdict.text} if text else line

@@ -23,7 +23,7 @@ def print_funnel(manifest: CorpusManifest, console: Console, warnings: Iterable[
         for reason, count in row.reasons:
             table.add_row("", f"-{count:,}", f"{reason}: {reason.words}")
         for rule, count in row.rules:
-            table.add_row("", f"({count:,})", visible(f"by rule {rule}"), style="dim")
+            table.add_row("", f"({count:,})", visible(f"by {rule}"), style="dim")
         becomes = "" if row.becomes == f"{row.passed:,} {row.unit}" else f": {row.becomes}"
         table.add_row("", f"{row.passed:,}", f"go on{becomes}")
     console.print(table, highlight=False, markup=False)

@@ -22,6 +22,7 @@ from webtext.pipeline.links.stages import links_stage, posts_stage
 from webtext.pipeline.own_texts.merging import text_documents_stage
 from webtext.pipeline.own_texts.sorting import TextsPlan, share, texts_stage
 from webtext.pipeline.pages.commoncrawl.stage import commoncrawl_stage, index_stage
+from webtext.pipeline.pages.robots.stage import robots_stage
 from webtext.pipeline.pages.stages import captures_stage, follow_detours, pages_stage
 from webtext.pipeline.release.stage import TEXT, shards_stage, token_shard
 from webtext.pipeline.settings import CorpusSettings
@@ -107,15 +108,20 @@ def _documents_of_links(settings: CorpusSettings, inputs: Inputs, work: str, bri
         from webtext.pipeline.pages.crawl.stage import fetch_stage  # its HTTP client takes a moment to import
 
         sources.append(bring(fetch_stage(inputs.fetch, max_page_bytes, parts, links, work)))
-    sources.append(bring(captures_stage(max_page_bytes, inputs.archives, work)))
+    captures, index = bring(captures_stage(max_page_bytes, inputs.archives, work)), None
+    sources.append(captures)
     if inputs.crawl:
         others = [path for source in sources for path in paths_of(work, source, flow.CAPTURES_TABLE)]
         digest = " ".join(source.digest() for source in sources)
-        index = index_stage(inputs.crawl, inputs.crawl_index, work, links, others=others, others_digest=digest)
-        sources.append(bring(commoncrawl_stage(inputs.crawl, max_page_bytes, work, links, bring(index))))
+        index = bring(index_stage(inputs.crawl, inputs.crawl_index, work, links, others=others, others_digest=digest))
+        sources.append(bring(commoncrawl_stage(inputs.crawl, max_page_bytes, work, links, index)))
     rounds = follow_detours(parts, sources, work, bring)
     pages = bring(pages_stage(parts, links, sources, inputs.archives, work, rounds=rounds))
-    return bring(documents_stage(settings.extract, work, pages, work))
+    robots = None
+    captured = [found for found in (captures, index) if found and found.tally.counts.get("robots_txt")]
+    if captured and settings.extract.opt_outs != "none":
+        robots = bring(robots_stage(captures, inputs.archives, pages, work, index=index, crawl=inputs.crawl))
+    return bring(documents_stage(settings.extract, work, pages, work, robots))
 
 
 def _documents_of_texts(settings: CorpusSettings, texts: TextInputs, work: str, bring: RunStage) -> StageManifest:

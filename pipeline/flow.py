@@ -19,6 +19,7 @@ INDEX: Final = "index"
 COMMONCRAWL: Final = "commoncrawl"
 DETOURS: Final = "detours"
 PAGES: Final = "pages"
+ROBOTS: Final = "robots"
 TEXTS: Final = "texts"
 DOCUMENTS: Final = "documents"
 LINES: Final = "lines"
@@ -43,9 +44,17 @@ ARCHIVE: Final = ".warc.gz"
 DETOURS_TABLE: Final = ".detours.parquet"
 ANSWERS_TABLE: Final = ".answers.parquet"
 PAGES_TABLE: Final = ".pages.parquet"
+ROBOTS_FOUND: Final = ".robots.arrow"
+ROBOTS_OF_PAGES: Final = ".of-pages.arrow"
 DOCUMENTS_TABLE: Final = ".documents.parquet"
 CLUSTERS_TABLE: Final = ".clusters.parquet"
 DECISIONS_TABLE: Final = ".decisions.parquet"
+
+
+# Beginnings of the names of counts that tell more of why something was lost.
+RULE: Final = "rule "  # of a filter
+KIND: Final = "kind of page: "  # of a document
+OPT_OUT: Final = "opt-out "  # by its signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,7 @@ STEPS: Final = (
     Step(COMMONCRAWL, "Copy pages out of Common Crawl", "captures", "nearest captures"),
     Step(DETOURS, "Follow redirects and revisits", "detours", "pages elsewhere"),
     Step(PAGES, "Find a page for each link", "links", "pages", passed=True, refuses=True, by_key=True),
+    Step(ROBOTS, "Find robots.txt beside the pages", "pages", "pages with a robots.txt"),
     Step(DOCUMENTS, "Extract the text", "pages", "documents", passed=True, refuses=True, by_key=True),
     Step(LINES, "Hash the lines", "documents", "lines"),
     Step(REPEATS, "Find lines that repeat over a domain", "lines", "lines to drop or keep"),
@@ -88,7 +98,7 @@ STEPS: Final = (
 """A build from links. More rounds than one of the clusters' search are stages stars-00, stars-01, ..., and those behind
 the first over detours are detours-01, ..."""
 
-_SOURCES: Final = {POSTS, LINKS, FETCH, CAPTURES, INDEX, COMMONCRAWL, DETOURS, PAGES, DOCUMENTS}
+_SOURCES: Final = {POSTS, LINKS, FETCH, CAPTURES, INDEX, COMMONCRAWL, DETOURS, PAGES, ROBOTS, DOCUMENTS}
 STEPS_OF_TEXTS: Final = (
     Step(TEXTS, "Read the texts", "records", "texts", passed=True, refuses=True),
     Step(DOCUMENTS, "Judge the texts", "texts", "documents", passed=True, refuses=True, by_key=True),

@@ -9,7 +9,7 @@ from webtext.pipeline.documents.stage import documents_stage
 from webtext.pipeline.engine import workdir
 from webtext.pipeline.engine.stage import Stage
 from webtext.pipeline.files import storage
-from webtext.pipeline.flow import PAGES
+from webtext.pipeline.flow import PAGES, ROBOTS
 from webtext.pipeline.inputs import versions
 from webtext.pipeline.settings import ExtractSettings
 from webtext.schemas.manifest import StageManifest
@@ -50,7 +50,7 @@ def reextract(build: str, output: str, settings: ExtractSettings, run: Callable[
     _check_archives(build)
     with storage.lock(output):
         _claim_output(output, pages, settings)
-        run(documents_stage(settings, build, pages, output))
+        run(documents_stage(settings, build, pages, output, workdir.finished(build, ROBOTS)))
 
 
 def _is_inside(build: str, output: str) -> bool:

@@ -11,6 +11,27 @@ from typing import Final, Literal
 FILTERS: Final = ("gopher", "c4", "fineweb")
 """The families of pipeline.text.filters."""
 
+OPT_OUTS: Final = ("content-signal", "content-usage", "rsl", "tdmrep", "noai", "noimageai")
+"""The signals of pipeline.opt_outs."""
+
+
+def obeyed(opt_outs: str) -> frozenset[str]:
+    """The signals that a setting names: "all", "none", or some with commas between them.
+
+    Raises:
+        ValueError: a name is none of them.
+    """
+    if opt_outs in ("all", "none"):
+        return frozenset(OPT_OUTS if opt_outs == "all" else ())
+    names = [name.strip() for name in opt_outs.split(",")]
+    for name in names:
+        if name not in OPT_OUTS:
+            raise ValueError(
+                f"opt_outs is {opt_outs!r}, expected all, none, or some of {', '.join(OPT_OUTS)} with commas between "
+                f"them; {name!r} is none of them"
+            )
+    return frozenset(names)
+
 
 @dataclass(frozen=True)
 class LinkSettings:
@@ -62,6 +83,9 @@ class ExtractSettings:
     """Replace e-mail addresses and public IPv4 addresses by stand-ins."""
     prefilter: bool = False
     """Drop pages by a cheaper extraction first. Pays where many pages are not English (docs/filters.md)."""
+    opt_outs: str = "all"
+    """Opt-outs that are obeyed (docs/opt-outs.md), wherever the page is from: all, none, or some of content-signal,
+    content-usage, rsl, tdmrep, noai, noimageai, with commas."""
     walls: bool = True
     """Drop error pages, walls and parked domains that come instead of a page."""
     wikipedia: bool = True
@@ -81,6 +105,7 @@ class ExtractSettings:
                     f"extract.filters is {self.filters!r}, expected some of {', '.join(FILTERS)}, each at most once, "
                     f"with commas between them; {name!r} is {'there twice' if name in FILTERS else 'none of them'}"
                 )
+        obeyed(self.opt_outs)
         _check("extract.max_page_bytes", self.max_page_bytes, 1, 2**30)
         _check("extract.cpu_seconds", self.cpu_seconds, 0.01, 86_400)
         _check("extract.memory_mib", self.memory_mib, 64, 2**20)

@@ -160,6 +160,16 @@ PAGES = _table(
     ],
 )
 
+# Where the robots.txt lies that counts for a page, from stage `robots` to `documents`.
+ROBOTS = pa.schema(
+    [
+        _required("key", KEY),  # of the page
+        _required("archive", pa.string()),
+        _required("offset", pa.int64()),
+    ],
+    metadata={"webtext.table": "robots/1"},
+)
+
 # Given texts, sorted for stage `documents` of a build from them.
 SORTED_TEXTS = pa.schema(
     [
@@ -176,7 +186,7 @@ SORTED_TEXTS = pa.schema(
 
 DOCUMENTS = _table(
     "documents",
-    2,
+    3,
     [
         _required("key", KEY),
         _required("url", pa.string()),
@@ -186,6 +196,9 @@ DOCUMENTS = _table(
         _required("title", pa.string()),
         _required("published", pa.string()),  # ISO 8601 date by the page's own markup, or ""
         _required("html_lang", pa.string()),  # declared language tag, lower case, or ""; decides nothing
+        _required("opt_out", pa.string()),  # "signal: line" of an opt-out that is not obeyed, or ""
+        _required("page_kind", pa.string()),  # one of page_kind.KINDS, or "" for a text from no page
+        _required("page_kind_certainty", pa.float32()),  # 0 (no sign) to 1
         _required("text", pa.string()),
         _required("length", pa.int64()),  # of the text, in characters
         _required("language_probability", pa.float32()),
@@ -350,7 +363,7 @@ TOKENS = _table(
 
 TEXT = _table(
     "text",
-    2,
+    3,
     [
         _required("key", KEY),
         _required("url", pa.string()),
@@ -361,6 +374,9 @@ TEXT = _table(
         _required("title", pa.string()),
         _required("published", pa.string()),
         _required("html_lang", pa.string()),
+        _required("opt_out", pa.string()),
+        _required("page_kind", pa.string()),
+        _required("page_kind_certainty", pa.float32()),
         _required("text", pa.string()),
         _required("language_probability", pa.float32()),
         _required("token_count", pa.int64()),

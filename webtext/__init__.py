@@ -72,12 +72,17 @@ def extract(page: str | bytes, charset: str = "", **settings: Any) -> "Document 
         TypeError: there is no such setting.
         ValueError: a setting is out of its range.
     """
+    from webtext.pipeline.archives.warc import RawPage
     from webtext.pipeline.documents.extract import extract_page
+    from webtext.pipeline.documents.heed import heed
     from webtext.pipeline.settings import ExtractSettings
+    from webtext.schemas.records import Loss
 
     if isinstance(page, str):
         page, charset = page.encode("utf-8", "replace"), "utf-8"
-    return extract_page(page, ExtractSettings(**settings), charset or None)
+    chosen = ExtractSettings(**settings)
+    heeded, _ = heed(RawPage("", 200, "text/html", charset or None, page, truncated=False), chosen)
+    return heeded if isinstance(heeded, Loss) else extract_page(page, chosen, charset or None)
 
 
 def canonical(url: str) -> str:

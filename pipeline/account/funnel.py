@@ -1,13 +1,10 @@
 """The funnel of a build: each stage with what it took and every reason for which something was lost, in words."""
 
 from dataclasses import dataclass
-from typing import Final
 
 from webtext.pipeline import flow
 from webtext.schemas.manifest import CorpusManifest, Tally
 from webtext.schemas.records import Reason
-
-_RULE: Final = "rule "  # begins the name of a count of what one rule of a filter refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +17,8 @@ class FunnelRow:
     taken: int
     passed: int
     reasons: tuple[tuple[Reason, int], ...]  # most frequent first, then by name
-    rules: tuple[tuple[str, int], ...]  # of the published filters that refused, in order of their names
+    rules: tuple[tuple[str, int], ...]  # of the filters and opt-outs that refused, in order of their names
+    kinds: tuple[tuple[str, int], ...]  # of the pages that passed
     becomes: str  # what passed, in words: "8 posts, which are 5 links"
     fate: str = "do not go on"  # of those that did not
 
@@ -44,9 +42,10 @@ def funnel_row(stage: str, tally: Tally, of_texts: bool = False) -> FunnelRow:
         becomes = f"{tally.rows:,} {step.makes}"
     elif step.makes:
         becomes += f", which are {tally.rows:,} {step.makes}"
-    rules = tuple((name.removeprefix(_RULE), count) for name, count in tally.counts.items() if name.startswith(_RULE))
+    rules = tuple(count for count in tally.counts.items() if count[0].startswith((flow.RULE, flow.OPT_OUT)))
+    kinds = tuple((name.removeprefix(flow.KIND), n) for name, n in tally.counts.items() if name.startswith(flow.KIND))
     return FunnelRow(
-        stage, step.title, step.takes, tally.taken, tally.passed, tuple(reasons), rules, becomes, step.lost
+        stage, step.title, step.takes, tally.taken, tally.passed, tuple(reasons), rules, kinds, becomes, step.lost
     )
 
 

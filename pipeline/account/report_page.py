@@ -114,12 +114,14 @@ def _funnel(rows: Sequence[FunnelRow]) -> str:
     drawn = []
     for row in rows:
         losses = "".join(f"<li><b>{count:,}</b> {markup.text(reason.words)}</li>" for reason, count in row.reasons)
+        losses += "".join(f'<li class="quiet">{count:,} by {markup.text(rule)}</li>' for rule, count in row.rules)
+        kinds = "".join(f'<li class="quiet">{count:,} of kind {markup.text(kind)}</li>' for kind, count in row.kinds)
         total = f'<li class="number-lost">{row.lost:,} lost</li>' if row.lost else '<li class="quiet">nothing lost</li>'
         drawn.append(
             f'<section class="stage"><div class="head"><h3>{markup.text(row.title)}</h3>'
             f"<span>{row.taken:,} {row.unit} → {row.becomes}</span></div>\n"
             f"{markup.bar(scale, ('kept', row.passed), ('lost', row.lost))}\n"
-            f"<ul>{total}{losses}</ul></section>\n"
+            f"<ul>{total}{losses}{kinds}</ul></section>\n"
         )
     return "".join(drawn)
 

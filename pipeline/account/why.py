@@ -49,6 +49,7 @@ COMMON_CRAWL: Final = "Common Crawl"
 
 _OWN = ((flow.FETCH, FETCHED), (flow.COMMONCRAWL, COMMON_CRAWL))  # stages that write archives of their own
 _CAPTURES = 10  # captures told of one URL
+_ELSEWHERE = "the page that a redirect or revisit leads to"
 _OF_ANOTHER = (Reason.DUPLICATE_POST, Reason.DUPLICATE_ID)  # refusals of one record where another goes on
 
 

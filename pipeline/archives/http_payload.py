@@ -93,6 +93,12 @@ def join_fields(fields: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     return {name: values[0] if name in _NO_LISTS else b", ".join(values) for name, values in found.items()}
 
 
+def field_lines(head: bytes) -> list[tuple[str, str]]:
+    """All header fields of `head` in their order, its first line skipped. For fields of which each line counts."""
+    lines = (line.partition(b":") for line in _FOLD.sub(b" ", head).split(b"\n")[1:])
+    return [(name.strip().decode("latin-1"), value.strip().decode("latin-1")) for name, colon, value in lines if colon]
+
+
 def parse_response(block: bytes) -> HttpMessage | None:
     """The response in `block`, or None where it does not begin with a status line or its head exceeds MAX_HEAD_BYTES.
 

@@ -86,6 +86,7 @@ class RawPage:
     charset: str | None  # from the Content-Type field, lower case, unchecked
     payload: bytes  # without transfer and content codings
     truncated: bool  # the payload has more than max_page_bytes; it ends one byte later
+    head: bytes = b""  # of the HTTP response, as recorded; empty for pages stored without one
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +292,8 @@ def _page_in(record: _Record, max_page_bytes: int) -> tuple[RawPage, str, bytes]
     typed = message.fields.get(b"content-type", record.content_type if record.is_arc else b"")
     payload = decode_body(message, max_page_bytes + 1)
     truncated = len(payload) > max_page_bytes or record.length > len(record.block)
-    page = RawPage(record.url, message.status, media_type(typed), charset(typed), payload, truncated)
+    head = record.block[: len(record.block) - len(message.body)]
+    page = RawPage(record.url, message.status, media_type(typed), charset(typed), payload, truncated, head)
     if page.status != 200:
         return page, Reason.HTTP_STATUS, _location(message)
     if is_blank(payload):

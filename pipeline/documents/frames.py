@@ -20,30 +20,11 @@ _LOOSE: Final = 60  # characters of the shortest block right in a container that
 _LINKED: Final = 0.5  # share in links from which on it is none
 _CHUNK: Final = 0.3  # of the first chunk's text, that a further one has at least
 # Lines that are only this are buttons to print and to share with (trafilatura.utils.RE_FILTER).
-_BUTTONS: Final = frozenset(
-    [
-        "drucken",
-        "e-mail",
-        "email",
-        "facebook",
-        "flipboard",
-        "google",
-        "instagram",
-        "linkedin",
-        "mail",
-        "pdf",
-        "pinterest",
-        "pocket",
-        "print",
-        "qq",
-        "reddit",
-        "twitter",
-        "wechat",
-        "weibo",
-        "whatsapp",
-        "xing",
-    ]
-) | {"mehr zum thema", "more on this"}
+_BUTTON_NAMES: Final = (
+    "drucken e-mail email facebook flipboard google instagram linkedin mail pdf pinterest pocket print qq reddit"
+    " twitter wechat weibo whatsapp xing"
+)
+_BUTTONS: Final = frozenset(_BUTTON_NAMES.split()) | {"mehr zum thema", "more on this"}
 _DIGITS: Final = re.compile(r"\d+")
 
 

@@ -35,6 +35,7 @@ class FilePage:
     offset: int | None  # of a response in its archive, see warc.Capture; else None
     url: str  # canonical; as recorded if it is refused; "" if unknown
     content: RawPage | Loss  # or why there is no page
+    opt_out: str = ""  # of a page whose opt-out is not obeyed: "signal: line"
 
 
 def pages_of(file: str, url: str, max_page_bytes: int) -> Iterator[FilePage]:

@@ -12,13 +12,13 @@ from lxml import etree  # type: ignore[import-untyped]
 KINDS: Final = ("article", "documentation", "forum", "listing", "product", "other")
 """In the order in which a kind wins among equals."""
 
-_TYPES: Final = dict.fromkeys(
-    ("Article", "BlogPosting", "NewsArticle", "Recipe", "Report", "ScholarlyArticle", "TechArticle"), ("article", 2)
-)
-_TYPES |= dict.fromkeys(("DiscussionForumPosting", "QAPage"), ("forum", 5))
-_TYPES |= dict.fromkeys(("CollectionPage", "ItemList", "SearchResultsPage"), ("listing", 1))
-_TYPES |= {"Product": ("product", 1), "ProductGroup": ("product", 1)}
-
+_ARTICLES: Final = ("Article", "BlogPosting", "NewsArticle", "Recipe", "Report", "ScholarlyArticle", "TechArticle")
+_TYPES: Final[dict[str, tuple[str, int]]] = {
+    **dict.fromkeys(_ARTICLES, ("article", 2)),
+    **dict.fromkeys(("DiscussionForumPosting", "QAPage"), ("forum", 5)),
+    **dict.fromkeys(("CollectionPage", "ItemList", "SearchResultsPage"), ("listing", 1)),
+    **dict.fromkeys(("Product", "ProductGroup"), ("product", 1)),
+}
 _OPEN_GRAPH: Final = {"article": ("article", 1), "product": ("product", 2), "product.group": ("listing", 2)}
 _GENERATORS: Final = (
     (

@@ -8,6 +8,7 @@ from multiprocessing.util import Finalize
 from typing import Final
 
 from webtext.pipeline.archives.warc import RawPage
+from webtext.pipeline.documents.heed import heed
 from webtext.pipeline.documents.page_files import FilePage
 from webtext.pipeline.documents.sandboxed import make_extractor, request, verdict
 from webtext.pipeline.engine.pool import Pool, TaskError
@@ -47,7 +48,7 @@ def verdicts(
 
     with Pool(partial(extract_batch, settings), workers) as pool:
         try:
-            for number, batch in enumerate(_batches(pages)):
+            for number, batch in enumerate(_batches(_heeded(page, settings) for page in pages)):
                 waiting[number] = [replace(page, content=_PENDING) for page in batch]
                 ready.update(pool.submit((number, batch)))
                 if len(ready) > _WAITING * workers:
@@ -58,6 +59,13 @@ def verdicts(
                 yield from in_order()
         except TaskError as error:
             raise ValueError(str(error)) from error
+
+
+def _heeded(page: FilePage, settings: ExtractSettings) -> FilePage:
+    if isinstance(page.content, Loss):
+        return page
+    content, opt_out = heed(page.content, settings)
+    return replace(page, content=content, opt_out=str(opt_out or ""))
 
 
 def extract_batch(settings: ExtractSettings, item: tuple[int, Sequence[FilePage]]) -> tuple[int, list[Verdict]]:

@@ -13,9 +13,7 @@ _BLOCK_NAMES = (
     "figcaption figure footer form h1 h2 h3 h4 h5 h6 header hgroup html item legend li list main menu nav "
     "ol optgroup option p search section summary table tbody td tfoot th thead tr ul"
 )
-_BLOCKS: Final = frozenset(
-    _BLOCK_NAMES.split()
-)
+_BLOCKS: Final = frozenset(_BLOCK_NAMES.split())
 _SILENT: Final = frozenset({"head", "script", "style", "template"})
 _KINDS: Final = dict.fromkeys(_HEADINGS, "heading") | {"p": "paragraph", "blockquote": "paragraph", "item": "item"}
 _NO_KIND: Final = frozenset({"div", "section", "article", "main", "center", "body"})

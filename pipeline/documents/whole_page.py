@@ -13,12 +13,8 @@ from webtext.pipeline.documents.frames import renamed
 from webtext.pipeline.documents.rendering import Block, render
 
 _SILENT: Final = frozenset({"head", "script", "style"})
-_TAG_NAMES = (
-    "aside button dialog footer form iframe label nav noscript option select svg template textarea"
-)
-_TAGS: Final = frozenset(
-    _TAG_NAMES.split()
-)
+_TAG_NAMES = "aside button dialog footer form iframe label nav noscript option select svg template textarea"
+_TAGS: Final = frozenset(_TAG_NAMES.split())
 _NAMED: Final = re.compile(
     r"(?:^|[\s_-])(?:breadcrumbs?|consent|cookies?|footer|gdpr|login|menu|modal|nav|navbar|navigation|newsletter|pager"
     r"|pagination|popup|related|share|sharing|sidebar|site-?header|skip-?link|social|subscribe)(?:$|[\s_-])",

@@ -17,6 +17,7 @@ MAX_CHARACTERS: Final = 4096
 """Longest URL, before and after. Browsers and servers stop between 2,000 and 8,192."""
 
 _SCHEMES: Final = ("http:", "https:")
+_ROBOTS_TXT: Final = re.compile(r"https?://[^/?#]++/robots\.txt", re.IGNORECASE)
 _AMPERSAND: Final = re.compile("&(?:amp;)+")
 
 # RFC 3986 section 6.2.2: an escaped unreserved character equals the character, and hex digits are upper case.
@@ -186,6 +187,11 @@ def _is_article(segment: str) -> bool:
         return True
     name, dot, ending = segment.rpartition(".")
     return (name != "" and dot + ending in (".htm", ".html")) or _LONG_NUMBER.search(segment) is not None
+
+
+def is_robots_txt(url: str) -> bool:
+    """Whether a URL of any spelling is that of a robots.txt."""
+    return _ROBOTS_TXT.fullmatch(url) is not None
 
 
 def resolve(base: str, location: bytes) -> str:

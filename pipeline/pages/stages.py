@@ -39,6 +39,8 @@ from webtext.schemas.records import Link, Page, Reason, Rejected
 _ARCHIVED: tuple[str, ...] = ("", Reason.HTTP_STATUS, Reason.NOT_HTML, Reason.EMPTY_PAGE)
 _VERDICTS: tuple[str, ...] = (*_ARCHIVED, *(reason for reason in Reason if reason not in _ARCHIVED))
 
+_REFUSED = _VERDICTS.index(Reason.MINING_REFUSED)
+
 _CAPTURE = np.dtype(
     [
         *packed.KEY_FIELDS,
@@ -88,6 +90,8 @@ def run_captures(max_page_bytes: int, part: Part, output: PartOutput) -> None:
                 output.reject(lost)
             else:
                 output.passed += 1
+                if urls.is_robots_txt(found.url):
+                    output.counts["robots_txt"] += 1
     output.rows = output.passed
     if damages or (worst and not read):
         more = f" (and {damages - 1:,} more places)" if damages > 1 else ""
@@ -317,9 +321,10 @@ def _links(path: str) -> Iterator[Link]:
 def choose_capture(captures: packed.Packed, archives: Sequence[str], link: Link) -> Page | Rejected:
     """The capture to use: the one nearest in time to the first post, of those that are pages.
 
-    Pages elsewhere come behind all others; they have the date of the redirect or revisit that leads to them. Equally
-    near ones are decided by date, digest, archive and offset. If none is a page, the nearest one's verdict is the
-    reason. A link from a plain URL list has no post time (0), so its earliest capture is chosen.
+    Where the live web says today that it must not be used, no older capture gets around that. Pages elsewhere come
+    behind all others; they have the date of the redirect or revisit that leads to them. Equally near ones are decided
+    by date, digest, archive and offset. If none is a page, the nearest one's verdict is the reason. A link from a plain
+    URL list has no post time (0), so its earliest capture is chosen.
     """
     if not len(captures):
         return Rejected(PAGES, Reason.NO_PAGE, link.key, link.url, "no capture in the archives")
@@ -332,7 +337,7 @@ def choose_capture(captures: packed.Packed, archives: Sequence[str], link: Link)
             captures["captured"],
             np.abs(captures["captured"] - link.created_utc),
             captures["detour"],
-            captures["verdict"] != 0,
+            np.where(captures["verdict"] == _REFUSED, 0, np.where(captures["verdict"] == 0, 1, 2)),
         )
     )
     best = captures[order[0]]

@@ -10,6 +10,8 @@ import tyro
 
 from webtext.jobs.build import BuildConfig
 from webtext.jobs.config import UsageError, flags_of, known_presets, parse, preset_flags, spellings
+from webtext.jobs.extract import ExtractConfig
+from webtext.jobs.fetch import FetchConfig
 from webtext.pipeline.settings import CorpusSettings, ExtractSettings
 
 
@@ -229,3 +231,16 @@ def test_filters_have_a_short_flag():
     assert build("--filters=c4").corpus.extract.filters == "c4"
     assert build("--extract.filters=c4", "--extract.mask").corpus.extract == ExtractSettings(filters="c4", mask=True)
     assert build("--config=webtext").corpus.extract.filters == ""
+
+
+def test_opt_outs_have_one_flag_in_all_commands(capsys):
+    config = build("--opt-outs=noai,rsl", "--fetch.contact=me@example.org")
+    assert config.corpus.extract.opt_outs == "noai,rsl"
+    assert config.fetch.settings(config.corpus.extract.opt_outs).obeyed == {"noai", "rsl"}
+    assert parse(FetchConfig, "fetch", ["http://a.example/", "--contact=me@example.org", "--opt-outs=none"], "x")
+    assert parse(ExtractConfig, "extract", ["a.html", "--opt-outs", "none"], "x").extract.opt_outs == "none"
+    assert {build(f"--config={name}").corpus.extract.opt_outs for name in known_presets("build")} == {"all"}
+    for wrong in ("--fetch.opt-outs=none", "--opt-outs=robots"):
+        with pytest.raises(SystemExit):
+            build("--fetch.contact=me@example.org", wrong)
+    assert "robots" in capsys.readouterr().err

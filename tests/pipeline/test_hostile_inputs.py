@@ -6,7 +6,7 @@ import pytest
 from hostile_inputs import KINDS, generate, make_reader
 
 from webtext.pipeline.engine.sandbox import Sandbox
-from webtext.pipeline.pages.crawl.robots_rules import RobotsRules
+from webtext.pipeline.opt_outs.robots_rules import RobotsRules
 from webtext.pipeline.settings import ExtractSettings
 from webtext.schemas.records import Loss
 

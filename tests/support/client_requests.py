@@ -11,6 +11,7 @@ BASE = {
     "contact": "me@example.org",
     "ports": (),
     "allow_private": True,
+    "opt_outs": "noai",  # not tdmrep, for which each host is asked for a file
     "delay": 0.0,
     "retries": 0,
     "backoff": 0.01,

@@ -18,11 +18,12 @@ from webtext.pipeline.documents.extract import extract_page, load_models
 from webtext.pipeline.files.lines import TruncatedInputError
 from webtext.pipeline.links.dumps import Post, read_posts
 from webtext.pipeline.links.rules import Lists, select_post
+from webtext.pipeline.opt_outs import licence, tdmrep
+from webtext.pipeline.opt_outs.page import of_page
+from webtext.pipeline.opt_outs.robots_rules import RobotsRules, decode_text
 from webtext.pipeline.own_texts.readers import read_texts
 from webtext.pipeline.own_texts.record import DamagedFileError, Text
 from webtext.pipeline.own_texts.settings import TextFields
-from webtext.pipeline.pages.crawl.robots import refuses_mining
-from webtext.pipeline.pages.crawl.robots_rules import RobotsRules, decode_text
 from webtext.pipeline.settings import ExtractSettings, LinkSettings
 from webtext.pipeline.text import walls
 from webtext.pipeline.text.judge import judge
@@ -150,9 +151,14 @@ def make_reader():
 
     def page(data):
         walls.gone(data[:65_536].decode("utf-8", "replace"))
-        refuses_mining((), b"noai" + data)
-        rules = RobotsRules.parse(decode_text(b"User-agent: *\nDisallow: /" + data[:500_000]), "webtext")
-        rules.allows("/" + "a" * 4000)
+        list(of_page([("Content-Usage", "train-ai=n," + data[:65_536].decode("latin-1"))], b"noai" + data))
+        target = "/" + "a" * 4000
+        robots = decode_text(b"User-agent: *\nContent-Usage: /" + data[:100] + b"\nDisallow: /" + data[:500_000])
+        rules = RobotsRules.parse(robots, "webtext")
+        rules.allows(target)
+        for found in (rules.opt_outs, tdmrep.parse(decode_text(data[:500_000])).of):
+            list(found(target))
+        list(licence.parse(data[:500_000], "a.example", "robots.txt line 1: License: /").of(target))
         return [extract_page(data, ExtractSettings())]
 
     readers = {"archive": archive, "dump": dump, "text": text, "page": page}

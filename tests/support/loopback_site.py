@@ -174,6 +174,9 @@ class Site:
             body = b"User-agent: *\nDisallow: /\n" if kind == "robots" else b""
             writer.write(_head("200 OK" if body else "404 Not Found", ["Content-Type: text/plain"], len(body)) + body)
             return True
+        if path == "/.well-known/tdmrep.json":
+            writer.write(_head("404 Not Found", ["Content-Type: text/plain"], 0))
+            return True
         asked = self._asked[address, path] = self._asked.get((address, path), 0) + 1
         return await getattr(self, f"_{kind}")(host or Host(address, "good", 0), path, writer, asked)
 

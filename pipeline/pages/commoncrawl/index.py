@@ -30,7 +30,7 @@ from webtext.pipeline.archives.http_payload import is_html, media_type
 from webtext.pipeline.engine import exchange, packed
 from webtext.pipeline.engine.stage import Part, PartOutput
 from webtext.pipeline.files import storage, tabular
-from webtext.pipeline.flow import INDEX
+from webtext.pipeline.flow import INDEX, ROBOTS_FOUND
 from webtext.pipeline.identity import urls
 from webtext.pipeline.pages.commoncrawl import ranges
 from webtext.pipeline.pages.commoncrawl.ranges import RangeReader
@@ -65,7 +65,8 @@ def find_index(settings: CommonCrawlSettings) -> tuple[storage.Found, ...]:
     """The files of the columnar index, in order of their paths. Files at URLs are not asked for before they are read.
 
     A name that ends in .paths or .paths.gz is a list of files behind the prefix, as Common Crawl publishes one for each
-    crawl (crawl-data/CC-MAIN-*/cc-index-table.paths.gz); of those only the files of `subset=warc` hold pages.
+    crawl (crawl-data/CC-MAIN-*/cc-index-table.paths.gz); of those only the files of `subset=warc` hold pages, and
+    those of `subset=robotstxt` what their sites said.
 
     Raises:
         OSError: a pattern names no file, or a list can't be read.
@@ -80,14 +81,15 @@ def find_index(settings: CommonCrawlSettings) -> tuple[storage.Found, ...]:
         for pattern in settings.index:
             if pattern.endswith((".paths", ".paths.gz")):
                 names = _lines_of(reader, pattern)
-                entries = [_named(settings.prefix + name) for name in names if "subset=" not in name or _PAGES in name]
+                wanted = (name for name in names if "subset=" not in name or _SUBSETS.search(name))
+                entries = [_named(settings.prefix + name) for name in wanted]
             else:
                 entries = [_named(pattern)] if ranges.is_http(pattern) else storage.expand([pattern])
             found.update((entry.path, entry) for entry in entries)
     return tuple(found[path] for path in sorted(found))
 
 
-_PAGES: Final = "subset=warc/"
+_SUBSETS: Final = re.compile("subset=(?:warc|robotstxt)/")
 
 
 def _named(path: str) -> storage.Found:
@@ -186,23 +188,30 @@ def run_index(
     links = _filter(wanted[part.ordinal // groups])
     with (
         exchange.publish_rows(output, part.name + MATCHED, tables.MATCHES, parts) as rows,
+        exchange.publish_rows(output, part.name + ROBOTS_FOUND, tables.MATCHES, 1) as robots,
         closing(RangeReader(settings)) as reader,
     ):
         for row in (row for path in part.inputs["index"] for row in _matching_rows(reader, path, links, output)):
-            output.taken += 1
             entry = _entry(*row)
+            if urls.is_robots_txt(row[1]) and not isinstance(entry, Rejected):
+                robots.add(*entry)
+            if not _contains(links.keys, packed.split_keys([row[0]])[0])[0]:
+                continue
+            output.taken += 1
             if isinstance(entry, Rejected):
                 output.reject(entry)
                 continue
             rows.add(*entry)
             output.passed += 1
     output.rows = output.passed
+    if robots.rows:
+        output.counts["robots_txt"] = robots.rows
 
 
 def _matching_rows(
     reader: RangeReader, path: str, wanted: _Filter, output: PartOutput
 ) -> Iterator[tuple[bytes, str, Mapping[str, Any]]]:
-    """(link key, canonical URL, row) of the rows whose key begins like that of a link."""
+    """(link key, canonical URL, row) of the rows whose key begins like that of a link, and of its host's robots.txt."""
     try:
         with ranges.open_binary(reader, path) as stream, pq.ParquetFile(stream, pre_buffer=False) as table:
             names = table.schema_arrow.names
@@ -251,7 +260,8 @@ def _matching_rows_in(
     if not found:
         return
     hi, _ = packed.split_keys([key for key, _ in found])
-    hits = np.flatnonzero(_contains(wanted.keys, hi)).tolist()
+    of_host = [urls.is_robots_txt(url) and _has(wanted.hosts, urls.host_of(url)) for _, url in found]
+    hits = np.flatnonzero(_contains(wanted.keys, hi) | np.array(of_host, bool)).tolist()
     chosen = batch.take(pa.array([kept[hit] for hit in hits], pa.int64()))
     if chosen.schema.field("fetch_time").type != pa.int64():
         seconds = pa.timestamp("s", getattr(chosen["fetch_time"].type, "tz", None))
@@ -264,6 +274,10 @@ def _matching_rows_in(
 def _may_be_wanted(host: str | None, hosts: U64) -> bool:
     if host is None or not _PLAIN_HOST.fullmatch(host):
         return True
+    return _has(hosts, host)
+
+
+def _has(hosts: U64, host: str) -> bool:
     return bool(_contains(hosts, np.array([_host_hash(host)], np.uint64))[0])
 
 

@@ -108,7 +108,7 @@ def commoncrawl_stage(
 # Stage `commoncrawl`
 
 
-class _Match(NamedTuple):
+class Match(NamedTuple):
     """A row of MATCHES."""
 
     key: bytes
@@ -129,10 +129,10 @@ class _Found:
     """What is known of one link with matches: the captures to try, nearest first, and a row of CAPTURES."""
 
     created_utc: int
-    nearest: _Match
-    untried: list[_Match]
+    nearest: Match
+    untried: list[Match]
     row: tuple[object, ...] | None = None
-    chosen: _Match | None = None
+    chosen: Match | None = None
 
     @property
     def open(self) -> bool:
@@ -184,7 +184,7 @@ def _choose(part: Part, parts: int, output: PartOutput) -> list[_Found]:
     matches = exchange.read_table(part.inputs["matches"], part.ordinal, parts, tables.MATCHES).sort_by("key")
     output.taken = output.passed = matches.num_rows
     found: list[_Found] = []
-    for key, group in groupby(_rows(matches), key=lambda row: row.key):
+    for key, group in groupby(matches_in(matches), key=lambda row: row.key):
         rows = {(row.file, row.offset): row for row in sorted(group)}  # index files may overlap
         if key not in created:
             output.counts["matches_not_linked"] += len(rows)  # another key with the same first half
@@ -197,18 +197,19 @@ def _choose(part: Part, parts: int, output: PartOutput) -> list[_Found]:
     return found
 
 
-def _rows(matches: pa.Table) -> Iterator[_Match]:
+def matches_in(matches: pa.Table) -> Iterator[Match]:
+    """The rows of a table of MATCHES."""
     for batch in matches.to_batches(max_chunksize=10_000):
-        yield from map(_Match, *(column.to_pylist() for column in batch.columns))
+        yield from map(Match, *(column.to_pylist() for column in batch.columns))
 
 
-def _distance(created_utc: int, row: _Match) -> tuple[object, ...]:
+def _distance(created_utc: int, row: Match) -> tuple[object, ...]:
     """The order of `pages.choose_capture`, with the digest of the index: it decides between captures of one second."""
     distance = abs(row.captured_utc - created_utc)
     return (row.verdict != "", distance, row.captured_utc, row.digest, row.file, row.offset)
 
 
-def _range(settings: CommonCrawlSettings, row: _Match) -> Range:
+def _range(settings: CommonCrawlSettings, row: Match) -> Range:
     return Range(settings.prefix + row.file, row.offset, row.length)
 
 
@@ -238,13 +239,32 @@ def _keep_or_try_next(entry: _Found, data: bytes | RangeError, max_page_bytes: i
         entry.row = row  # of several that are no use, the nearest explains why
 
 
-def _unread(match: _Match, verdict: str = "") -> tuple[object, ...]:
+def copy_records(
+    settings: CommonCrawlSettings, wanted: Sequence[Match], max_page_bytes: int, sink: storage.HashingSink
+) -> dict[Match, int]:
+    """Copy these captures into an archive, in the order of Common Crawl's files. Returns their offsets there.
+
+    Those that can't be had, or are not what the index promised, are left out.
+    """
+    offsets: dict[Match, int] = {}
+    by_range = {_range(settings, match): match for match in wanted}
+    with closing(RangeReader(settings)) as reader:
+        for at, data in ranges.read_all(reader, sorted(by_range), settings.gap_bytes, settings.connections):
+            match = by_range[at]
+            if isinstance(data, RangeError) or _capture_in(match, data, max_page_bytes) is None:
+                continue
+            offsets[match] = sink.tell()
+            sink.write(data if data.startswith(_GZIP) else _member(data))
+    return offsets
+
+
+def _unread(match: Match, verdict: str = "") -> tuple[object, ...]:
     """The row of a match that was not read, or could not be."""
     said = str(verdict or match.verdict)
     return (match.key, match.url, match.captured_utc, match.status, match.content_type, said, match.digest, -1)
 
 
-def _capture_in(match: _Match, data: bytes, max_page_bytes: int) -> warc.Capture | None:
+def _capture_in(match: Match, data: bytes, max_page_bytes: int) -> warc.Capture | None:
     """The one capture in a range, or None where the range is not the record that the index promised."""
     try:
         start = zlib.decompressobj(31).decompress(data, 5) if data.startswith(_GZIP) else data[:5]
@@ -265,7 +285,7 @@ def _capture_in(match: _Match, data: bytes, max_page_bytes: int) -> warc.Capture
     return capture
 
 
-def _count(output: PartOutput, entry: _Found, chosen: _Match) -> None:
+def _count(output: PartOutput, entry: _Found, chosen: Match) -> None:
     output.counts["links_with_another_than_the_nearest"] += chosen != entry.nearest
     output.counts["captures_truncated_by_the_crawler"] += chosen.truncated != ""
     output.counts["stored_record_bytes"] += chosen.length

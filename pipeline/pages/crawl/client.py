@@ -34,12 +34,14 @@ from webtext.pipeline.pages.crawl.outcome import (
     explain,
     first_field,
     refuse_head,
+    refuse_mining,
     refuse_status,
     request_head,
     response_head,
 )
 from webtext.pipeline.pages.crawl.pace import Pace
-from webtext.pipeline.pages.crawl.robots import MAX_BYTES, MAX_REDIRECTS, RobotsCache, RobotsReply
+from webtext.pipeline.pages.crawl.reservations import Reservations
+from webtext.pipeline.pages.crawl.robots import MAX_BYTES, MAX_REDIRECTS, RobotsCache, RobotsReply, Verdict
 from webtext.pipeline.pages.crawl.settings import FetchSettings
 from webtext.schemas.records import Reason
 
@@ -108,7 +110,8 @@ class Client:
         self.settings = settings
         self._pace = pace
         # A host that is asked again after an outage is asked for its robots.txt too.
-        self.robots = RobotsCache(self._fetch_robots, keep_failure=settings.revisit_delay)
+        self.robots = RobotsCache(self._fetch_file, keep_failure=settings.revisit_delay)
+        self._reservations = Reservations(self._fetch_file, settings.obeyed, keep_failure=settings.revisit_delay)
         self._inner = resolver
         self._trusted = frozenset(trusted)
         self._slots = asyncio.Semaphore(settings.concurrency)
@@ -181,7 +184,7 @@ class Client:
             return False
         return (await self._follow(target, MAX_REDIRECTS, page=False)).status != 0
 
-    async def _fetch_robots(self, url: str) -> RobotsReply:
+    async def _fetch_file(self, url: str) -> RobotsReply:
         outcome = await self._follow(url, MAX_REDIRECTS, page=False)
         if outcome.reason in (None, Reason.HTTP_STATUS, Reason.RATE_LIMITED):
             codings = [value for name, value in outcome.headers if name.lower() == "content-encoding"]
@@ -230,26 +233,33 @@ class Client:
         except ValueError as error:
             return Outcome(url, url, reason=Reason.BAD_URL, detail=str(error))
         name = _host_of(url)
-        robots, delay = "", settings.delay
+        verdict, delay = Verdict(True), settings.delay
         if page and settings.obey_robots:
             verdict = await self.robots.verdict(url)
-            robots = verdict.why
+            why = verdict.why
             if not verdict.allowed:
                 reason = verdict.reason or Reason.ROBOTS_DISALLOWED
-                return Outcome(url, url, reason=reason, detail=robots, robots=robots, outage=verdict.outage)
+                return Outcome(url, url, reason=reason, detail=why, robots=why, outage=verdict.outage)
             delay = max(delay, verdict.crawl_delay or 0.0)
             if delay > max(settings.delay, settings.max_delay):
                 what = f"Crawl-delay {delay:g} s, at most {settings.max_delay:g} s are waited"
-                return Outcome(url, url, reason=Reason.ROBOTS_DISALLOWED, detail=what, robots=robots)
+                return Outcome(url, url, reason=Reason.ROBOTS_DISALLOWED, detail=what, robots=why)
+        if page:
+            self._host(name).delay = delay
+            refused = Outcome(url, url, robots=verdict.why)
+            if refuse_mining(refused, verdict.opt_outs, settings) or refuse_mining(
+                refused, await self._reservations.of(url, verdict.licences), settings
+            ):
+                return refused
         for attempt in itertools.count():
             host = self._host(name)
             if page:
-                host.delay = delay
+                host.delay = delay  # of a host that was forgotten meanwhile
             async with self._turn(name, host):
                 outcome = await self._ask(url, page=page)
                 if outcome.retry_after is not None:
                     host.not_before = time.monotonic() + min(outcome.retry_after, settings.max_delay)
-            outcome.robots = robots
+            outcome.robots = verdict.why
             outcome.requests = attempt + 1
             pause = settings.backoff * 2**attempt
             if outcome.retry_after is not None:

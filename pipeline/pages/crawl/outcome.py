@@ -6,6 +6,7 @@
 import socket
 import ssl
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -15,8 +16,9 @@ from aiohttp.client_reqrep import ClientResponse
 
 from webtext.pipeline.archives.codings import codings
 from webtext.pipeline.archives.http_payload import HttpMessage, decode_body, is_blank, is_html, join_fields, media_type
+from webtext.pipeline.opt_outs.page import of_page
+from webtext.pipeline.opt_outs.signals import OptOut
 from webtext.pipeline.pages.crawl.addresses import ForbiddenAddressError
-from webtext.pipeline.pages.crawl.robots import refuses_mining
 from webtext.pipeline.pages.crawl.settings import FetchSettings
 from webtext.schemas.records import Reason
 
@@ -48,6 +50,7 @@ class Outcome:
     status: int = 0  # 0: no HTTP answer
     reason: Reason | None = None
     detail: str = ""
+    signal: str = ""  # of the opt-out that `reason` and `detail` tell of
     headers: list[tuple[str, str]] = field(default_factory=list)  # as sent, decoded as Latin-1
     request: bytes = b""  # head as sent
     response_head: bytes = b""  # as received, but for what says that the body is chunked (see response_head)
@@ -80,6 +83,16 @@ class BlockedSocketError(OSError):
     """A ForbiddenAddressError in a form that aiohttp passes on."""
 
 
+def refuse_mining(outcome: Outcome, found: Iterable[OptOut], settings: FetchSettings) -> bool:
+    """Whether one of these opt-outs is obeyed."""
+    obeyed = settings.obeyed
+    for opt_out in found:
+        if opt_out.signal in obeyed:
+            outcome.reason, outcome.detail, outcome.signal = Reason.MINING_REFUSED, opt_out.line, opt_out.signal
+            return True
+    return False
+
+
 def refuse_status(outcome: Outcome, response: ClientResponse) -> None:
     """The answer has a status that no page has."""
     status = response.status
@@ -97,9 +110,9 @@ def refuse_head(outcome: Outcome, response: ClientResponse, settings: FetchSetti
     """Whether the header fields alone disqualify the page, so that its body need not be read."""
     length = response.headers.get("Content-Length", "")
     kind = media_type(outcome.message().fields.get(b"content-type", b""))
-    if settings.obey_tdm and (what := refuses_mining(outcome.headers)):
-        outcome.reason, outcome.detail = Reason.MINING_REFUSED, what
-    elif kind not in settings.accept and not is_html(kind, b"<html>"):
+    if refuse_mining(outcome, of_page(outcome.headers, b""), settings):
+        return True
+    if kind not in settings.accept and not is_html(kind, b"<html>"):
         outcome.reason, outcome.detail = Reason.NOT_HTML, kind[:100]
     elif length.isdecimal() and int(length[:18]) > settings.max_wire_bytes:
         detail = f"announces {length[:18]} bytes, at most {settings.max_wire_bytes} are taken"
@@ -123,8 +136,8 @@ def accept_page(outcome: Outcome, settings: FetchSettings) -> None:
         outcome.reason = Reason.EMPTY_PAGE
     elif not is_html("text/html" if kind in settings.accept else kind, page):
         outcome.reason, outcome.detail = Reason.NOT_HTML, f"{kind[:100]} of other content"
-    elif settings.obey_tdm and (what := refuses_mining((), page)):
-        outcome.reason, outcome.detail = Reason.MINING_REFUSED, what
+    else:
+        refuse_mining(outcome, of_page((), page), settings)
 
 
 def explain(outcome: Outcome, error: Exception, settings: FetchSettings) -> None:

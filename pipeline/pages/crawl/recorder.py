@@ -84,6 +84,7 @@ class Recorder:
             verdict=str(outcome.reason or ""),
             detail=outcome.detail[:_DETAIL],
             again=outcome.transient or outcome.outage or outcome.reason is Reason.DNS_FAILED,
+            signal=outcome.signal,
         )
         stored = exchanges(outcome)
         records = [warc_writer.request(each) for each in stored]

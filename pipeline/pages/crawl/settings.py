@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Final
 
-PRODUCT: Final = "webtext"
-"""The product token: what a robots.txt group names to address this crawler (RFC 9309 section 2.2.1)."""
+from webtext.pipeline.opt_outs.signals import PRODUCT
+from webtext.pipeline.settings import obeyed
 
 _ANY: Final = "[!-'*-~]"  # no (), no blanks
 _DOTTED: Final = rf"{_ANY}[!-'*-\-/-~]*+\.{_ANY}+"
@@ -26,8 +26,9 @@ class FetchSettings:
     """E-mail address or URL at which the owner of a site can reach you. Sent with every request."""
     obey_robots: bool = True
     """Fetch nothing that robots.txt disallows (RFC 9309), and nothing while it can't be read or decoded."""
-    obey_tdm: bool = True
-    """Drop pages whose headers or meta tags reserve text and data mining (noai, tdm-reservation)."""
+    opt_outs: str = "all"
+    """Opt-outs that are obeyed (docs/opt-outs.md): all, none, or some of content-signal, content-usage, rsl, tdmrep,
+    noai, noimageai, with commas. Those in robots.txt are known where it is obeyed."""
     concurrency: int = 200
     """Requests under way at a time."""
     per_host: int = 1
@@ -88,10 +89,16 @@ class FetchSettings:
                 raise ValueError(f"{field.name} is {value}, at least {least.get(field.name, 0)} is needed")
             if field.name.endswith("_seconds") and value == 0:
                 raise ValueError(f"{field.name} is 0, which leaves no time for an answer")
+        obeyed(self.opt_outs)
         if self.answering > 1:
             raise ValueError(f"answering is {self.answering}, a share is from 0 to 1")
         if not self.accept:
             raise ValueError("accept lists no media type, so no page would be taken")
+
+    @property
+    def obeyed(self) -> frozenset[str]:
+        """The signals of `opt_outs`."""
+        return obeyed(self.opt_outs)
 
     @property
     def user_agent(self) -> str:

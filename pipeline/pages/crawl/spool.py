@@ -44,6 +44,7 @@ class Entry(NamedTuple):
     url: str = ""  # of the record that stores it
     date: str = ""  # and that record's WARC-Date
     again: bool = False  # its failure may pass: another run of the part asks for it once more
+    signal: str = ""  # of the opt-out that is the verdict
 
 
 class Spool:

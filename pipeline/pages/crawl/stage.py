@@ -26,7 +26,7 @@ import xxhash
 from webtext.pipeline.engine import packed
 from webtext.pipeline.engine.stage import Part, PartOutput, Shuffle, Stage, numbered, paths_of
 from webtext.pipeline.files import storage, tabular
-from webtext.pipeline.flow import ARCHIVE, FETCH, LINKS_TABLE
+from webtext.pipeline.flow import ARCHIVE, FETCH, LINKS_TABLE, OPT_OUT
 from webtext.pipeline.identity import domains, urls
 from webtext.pipeline.pages.crawl import drift, spool
 from webtext.pipeline.pages.crawl.client import Client
@@ -350,6 +350,8 @@ def _publish(
                 *(entry.verdict, bytes.fromhex(entry.digest), entry.offset),
             )
             output.counts["fetched" if not entry.verdict else f"failed_{entry.verdict}"] += 1
+            if entry.signal:
+                output.counts[OPT_OUT + entry.signal] += 1
             if entry.verdict:
                 # Not this stage's loss: `pages` rejects the link, and may find it in other archives. This tells why.
                 reason = Reason(entry.verdict)

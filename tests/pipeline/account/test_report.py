@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from given_tables import vouch_for
 
-from webtext.pipeline.account import findings, markup
-from webtext.pipeline.account.funnel import funnel_rows
+from webtext.pipeline.account import findings, markup, report_page
+from webtext.pipeline.account.funnel import funnel_row, funnel_rows
 from webtext.pipeline.account.report_page import build_report
 from webtext.schemas import tables
 from webtext.schemas.manifest import CorpusManifest, File, Receipt, StageManifest, Tally
@@ -100,7 +100,8 @@ def write_build(work, rejected, seed=0):
     ]
     finish(work, "clusters", Tally(), write(work / "clusters" / "00000.clusters.parquet", tables.CLUSTERS, copies))
     texts = [
-        (key(n), url, "train", 3, 0, 0, "t", "", "", "x", 1.0, 100 * n, key(n)) for n, url in enumerate(HOSTILE[-2:], 1)
+        (key(n), url, "train", 3, 0, 0, "t", "", "", "", "x", 1.0, 100 * n, key(n))
+        for n, url in enumerate(HOSTILE[-2:], 1)
     ]
     text = write(work / "corpus" / "text" / "train-00000.parquet", tables.TEXT, texts)
     manifest = CorpusManifest(
@@ -141,6 +142,13 @@ def test_merged_records_are_told():
     links, new = funnel_rows(CorpusManifest({}, stages, (), (), {}))
     assert (links.becomes, links.lost) == ("8 posts, which are 5 links", 1)
     assert (new.title, new.becomes) == ("new", "2 records")
+
+
+def test_rules_and_opt_outs_are_counted_in_words():
+    counts = {"opt-out noai": 2, "rule gopher.word_count": 1, "tokens": 9}
+    row = funnel_row("documents", Tally(5, 2, 2, {"mining_refused": 2, "filter_gopher": 1}, counts))
+    assert row.rules == (("opt-out noai", 2), ("rule gopher.word_count", 1))
+    assert "2 by opt-out noai" in report_page._funnel([row])
 
 
 def test_page_is_well_formed_and_harmless(tmp_path):
@@ -216,7 +224,7 @@ def test_domains_and_lengths_against_a_plain_count(tmp_path):
     rng = np.random.default_rng(2)
     hosts = ["a.example", "www.a.example", "b.example:8080", "[2001:db8::1]", "www.www.example", *map(str, range(40))]
     rows = [(f"https://{rng.choice(hosts)}/{n}?u=http://x/", int(2 ** rng.uniform(0, 14))) for n in range(500)]
-    full = [(key(1), url, "train", 3, 0, 0, "", "", "", "", 1.0, tokens, key(1)) for url, tokens in rows]
+    full = [(key(1), url, "train", 3, 0, 0, "", "", "", "", "", 1.0, tokens, key(1)) for url, tokens in rows]
     write(tmp_path / "0.parquet", tables.TEXT, full[:200])
     write(tmp_path / "1.parquet", tables.TEXT, full[200:])
     kept = findings.kept([str(tmp_path / "0.parquet"), str(tmp_path / "1.parquet")], 5)

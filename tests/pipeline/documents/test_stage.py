@@ -18,13 +18,14 @@ from webtext.pipeline import flow
 from webtext.pipeline.archives.warc import RawPage
 from webtext.pipeline.corpus import build_corpus
 from webtext.pipeline.documents import stage
+from webtext.pipeline.documents.robots import RobotsOfPages
 from webtext.pipeline.documents.sandboxed import make_extractor, request, verdict
 from webtext.pipeline.engine.sandbox import Sandbox
 from webtext.pipeline.identity.urls import link_key
 from webtext.pipeline.inputs import Inputs
 from webtext.pipeline.settings import ExtractSettings
 from webtext.pipeline.text.document import Document
-from webtext.schemas.records import Loss, Page, Reason
+from webtext.schemas.records import Loss, Reason
 
 SENTENCE = "The old harbour town has changed a good deal since the railway came to the valley, people say. "
 GOOD = f"<html><body>{''.join(f'<p>{SENTENCE * 3}{n}</p>' for n in range(10))}</body></html>".encode()
@@ -72,8 +73,9 @@ def test_few_large_pages_are_held_at_a_time(tmp_path):
     with pytest.raises(InterruptedError):
         build_corpus(replace(toy_webs.SETTINGS, parts=1), inputs, str(work), run_until(flow.DOCUMENTS, run_here))
     with ExitStack() as stack:
-        batches = list(stage._batches(str(work / "pages" / "00000.pages.parquet"), stage._Archives(stack), 10_000_000))
-    assert [page.url for batch in batches for page, _ in batch] == sorted(urls, key=link_key)
+        read = partial(stage._read, stage._Archives(stack), ExtractSettings(), RobotsOfPages([]))
+        batches = list(stage._batches(str(work / "pages" / "00000.pages.parquet"), read))
+    assert [page.url for batch in batches for page, *_ in batch] == sorted(urls, key=link_key)
     assert {len(batch) for batch in batches} == {3, 1}
 
 
@@ -125,6 +127,5 @@ def test_a_damaged_archive_of_a_stage_is_made_again(web, tmp_path):
     archive.write_bytes(b"what a crawl has fetched")
     vouch_for([archive], "fetch")
     (tmp_path / "manifest.json").write_bytes(b"{}")
-    page = Page(bytes(16), "http://a.example/", 1, 1, 1, str(archive), 0, 1)
-    assert "The same build command makes it again" in str(stage._changed(page, "no record"))
+    assert "The same build command makes it again" in str(stage._changed(str(archive), 0, "no record"))
     assert list(tmp_path.iterdir()) == [archive]

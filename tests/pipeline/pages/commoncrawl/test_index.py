@@ -74,12 +74,12 @@ def test_a_large_index_has_few_parts(tmp_path):
 
 
 def test_lists_of_index_files(tmp_path):
-    names = ["cc-index/crawl=1/subset=warc/a.parquet", "cc-index/crawl=1/subset=robotstxt/b.parquet"]
+    names = [f"cc-index/crawl=1/subset={subset}/a.parquet" for subset in ("crawldiagnostics", "robotstxt", "warc")]
     (tmp_path / "cc-index-table.paths.gz").write_bytes(gzip.compress("\n".join(names).encode()))
     with serve(tmp_path) as server:
         settings = CommonCrawlSettings(index=(f"{server.prefix}cc-index-table.paths.gz",), prefix=server.prefix, **FAST)
-        [found] = find_index(settings)
-    assert found.path == server.prefix + names[0]
+        found = find_index(settings)
+    assert [file.path for file in found] == [server.prefix + name for name in names[1:]]
     with pytest.raises(ValueError, match="lists no files"):
         find_index(CommonCrawlSettings(index=("https://example.com/*.parquet",)))
     with pytest.raises(ValueError, match="needs its index"):

@@ -1,23 +1,31 @@
 import asyncio
 import gzip
-import re
 import zlib
+from dataclasses import replace
 
 import brotli
 import pytest
 import zstandard
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 from loopback import MISSING, answer, moved, serve
 
 from webtext.pipeline.pages.crawl.client import Client
-from webtext.pipeline.pages.crawl.robots import MAX_BYTES, RobotsCache, RobotsReply, refuses_mining
+from webtext.pipeline.pages.crawl.robots import MAX_BYTES, RobotsCache, RobotsReply
 from webtext.pipeline.pages.crawl.settings import FetchSettings
 from webtext.schemas.records import Reason
 
 SETTINGS = FetchSettings(
-    "me@example.org", ports=(), allow_private=True, delay=0, retries=0, backoff=0, read_seconds=1, connect_seconds=1
+    "me@example.org",
+    ports=(),
+    allow_private=True,
+    delay=0,
+    retries=0,
+    backoff=0,
+    read_seconds=1,
+    connect_seconds=1,
+    opt_outs="none",
 )
+
+OBEYING = replace(SETTINGS, opt_outs="all")
 
 
 class Site:
@@ -130,7 +138,7 @@ def test_one_request_for_each_scheme_host_and_port_and_day():
     site.now = 24 * 3600 + 1
     site.verdict("http://a.example/")
     assert len(site.asked) == 4
-    assert site.cache._under_way == {}
+    assert site.cache._rules._under_way == {}
 
 
 def test_a_costly_match_is_left_to_a_thread():
@@ -159,8 +167,8 @@ def test_the_cache_is_bounded():
             await site.cache.verdict(f"http://{n}.example/")
 
     asyncio.run(many())
-    assert site.cache._size <= 32 * 2**20
-    assert len(site.cache._rules) == 83
+    assert site.cache._rules._size <= 32 * 2**20
+    assert len(site.cache._rules._files) == 83
 
 
 def fetch(path="/", robots=MISSING, pages=None, settings=SETTINGS):
@@ -296,86 +304,21 @@ def test_a_crawl_delay_beyond_patience_is_not_ignored():
     assert server.paths() == ["/robots.txt"]
 
 
-@pytest.mark.parametrize(
-    ("headers", "page", "what"),
-    [
-        ([], b"", ""),
-        ([("X-Robots-Tag", "noai")], b"", "X-Robots-Tag: noai"),
-        ([("x-robots-tag", "noindex, NoAI, noimageai")], b"", "X-Robots-Tag: noai"),
-        ([("X-Robots-Tag", "webtext: noai")], b"", "X-Robots-Tag: noai"),
-        ([("X-Robots-Tag", "otherbot: noai")], b"", ""),
-        ([("X-Robots-Tag", "otherbot: noindex, noai")], b"", ""),
-        ([("X-Robots-Tag", "unavailable_after: 25 Jun 2010 15:00:00 PST, noai")], b"", "X-Robots-Tag: noai"),
-        ([("X-Robots-Tag", "noimageai, noindex, nofollow")], b"", ""),
-        ([("X-Robots-Tag", "noindex"), ("X-Robots-Tag", "noml")], b"", "X-Robots-Tag: noml"),
-        ([("tdm-reservation", "1")], b"", "tdm-reservation: 1"),
-        ([("TDM-Reservation", " 1 ")], b"", "tdm-reservation: 1"),
-        ([("tdm-reservation", "0")], b"", ""),
-        ([], b'<head><meta name="robots" content="noai, noimageai">', "meta robots: noai"),
-        ([], b"<HEAD><META CONTENT=noai NAME=Robots>", "meta robots: noai"),
-        ([], b"<head><meta\nname='webtext'\ncontent='noai'/>", "meta webtext: noai"),
-        ([], b'<head><meta name="googlebot" content="noai">', ""),
-        ([], b'<head><meta name="tdm-reservation" content="1">', "meta tdm-reservation: 1"),
-        ([], b'<head><meta name="tdm-reservation" content="0">', ""),
-        ([], b'<head><!-- <meta name="robots" content="noai"> -->', ""),
-        ([], b'<head></head><body><meta name="robots" content="noai">', ""),
-        ([], b'<head><meta name="description" content="noai">', ""),
-        ([], b"\xff\xfe" + '<head><meta name="robots" content="noai">'.encode("utf-16-le"), "meta robots: noai"),
-        ([], b"<head>" + b" " * 70_000 + b'<meta name="robots" content="noai">', ""),
-        ([], b"<meta " * 20_000, ""),
-        ([], b"<!--" * 20_000, ""),
-    ],
-)
-def test_refusals_of_mining(headers, page, what):
-    assert refuses_mining(headers, page) == what
-
-
-def refusal_in_full(page: bytes) -> str:
-    """The refusal of a page's head as its definition has it: every <meta> is read, none is skipped for speed."""
-    head = page[: 64 * 1024].replace(b"\0", b"")
-    head = re.sub(rb"(?s)<!--.*?-->", b"", head).partition(b"<!--")[0] if b"<!--" in head else head
-    head = re.split(rb"(?i)</head\s*>|<body[\s>]", head, maxsplit=1)[0]
-    for meta in re.findall(rb"(?i)<meta\s([^>]{1,2000}+)>", head):
-        found = re.findall(rb"(?i)([a-z][a-z-]*)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))", meta)
-        value = {name.lower(): (a or b or c).decode("latin-1").strip() for name, a, b, c in found}
-        name, content = value.get(b"name", "").lower(), value.get(b"content", "")
-        if name == "tdm-reservation" and content == "1":
-            return "meta tdm-reservation: 1"
-        # A field says the same as a <meta>, so the field's reader is asked.
-        if name in ("robots", "webtext") and (what := refuses_mining([("X-Robots-Tag", content)])):
-            return what.replace("X-Robots-Tag", f"meta {name}")
-    return ""
-
-
-PIECES = st.sampled_from(
-    [
-        *(b"<head>", b"</head>", b"</HEAD>", b"</head >", b"<body>", b"<BODY ", b"<!--", b"-->", b"->", b"<!", b"<"),
-        *(b"<meta ", b"<META\n", b"name=", b"NAME = ", b"content=", b'"', b"'", b" ", b"\0", b",", b":", b"/>", b">"),
-        *(b"robots", b"Robots", b"webtext", b"tdm-reservation", b"TDM-Reservation", b"1", b"noai", b"NoAI", b"NOML"),
-        *(b"no", b"ai", b"ml", b"tdm-", b"reservation", b"otherbot", b"<!-- x -->", b"\xc4\xb0", b"\xff\xfe", b"--"),
-        *(b'<meta name="robots" content="noai">', b"<meta name=robots content=noml>", b" " * 2100, b" " * 65_400),
-        *(b'<meta name="tdm-reservation" content="1">', b"<meta name='webtext' content='index, noai'>"),
-    ]
-)
-
-
-@given(page=st.lists(PIECES, max_size=30).map(b"".join))
-@example(page=b'<meta name="robots" content="no<!-- -->ai">')
-@example(page=b'<meta name="robots" content="n\0oai">')
-@example(page=b'</hea<!-- -->d><meta name="robots" content="noai">')
-@example(page=b'<meta name="robots" content="a</head>noai">')
-@example(page=b'<!-- </head> --><meta name="robots" content="noai">')
-@settings(max_examples=500, deadline=None)
-def test_a_page_that_is_not_parsed_refuses_nothing(page):
-    assert refuses_mining((), page) == refusal_in_full(page)
-
-
-def test_the_client_obeys_refusals_of_mining():
+def test_the_client_obeys_opt_outs():
     by_field = answer(b"x" * 100, "200 OK", "TDM-Reservation: 1")
     by_meta = answer(b'<!doctype html><head><meta name="robots" content="noai"></head><body>x')
-    outcome, _ = fetch(pages={"/": by_field})
-    assert (outcome.reason, outcome.detail, outcome.payload) == (Reason.MINING_REFUSED, "tdm-reservation: 1", b"")
-    outcome, _ = fetch(pages={"/": by_meta})
-    assert (outcome.reason, outcome.detail) == (Reason.MINING_REFUSED, "meta robots: noai")
-    anyway = FetchSettings(**(vars(SETTINGS) | {"obey_tdm": False}))
+    outcome, _ = fetch(pages={"/": by_field}, settings=OBEYING)
+    assert (outcome.reason, outcome.detail, outcome.payload) == (Reason.MINING_REFUSED, "TDM-Reservation: 1", b"")
+    outcome, _ = fetch(pages={"/": by_meta}, settings=OBEYING)
+    assert (outcome.reason, outcome.detail, outcome.signal) == (Reason.MINING_REFUSED, "meta robots: noai", "noai")
+    anyway = replace(SETTINGS, opt_outs="tdmrep")
     assert fetch(pages={"/": by_meta}, settings=anyway)[0].reason is None
+
+
+def test_a_path_that_robots_txt_reserves_is_not_asked_for():
+    robots = answer(b"User-agent: *\nAllow: /\nContent-Usage: / train-ai=n\n", kind="text/plain")
+    outcome, server = fetch(robots=robots, settings=OBEYING)
+    assert (outcome.reason, outcome.signal) == (Reason.MINING_REFUSED, "content-usage")
+    assert outcome.detail == "robots.txt line 3: Content-Usage: / train-ai=n"
+    assert server.paths() == ["/robots.txt"]
+    assert fetch(robots=robots, settings=replace(SETTINGS, opt_outs="content-signal"))[0].reason is None

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from protego import Protego
 
-from webtext.pipeline.pages.crawl.robots_rules import RobotsRules, decode_text, product_token
+from webtext.pipeline.opt_outs.robots_rules import RobotsRules, decode_text, product_token
 
 
 def allows(text, path):
@@ -253,3 +253,65 @@ def test_no_mark_hides_a_line(body):
 @given(body=st.binary(max_size=200))
 def test_any_bytes_are_read(body):
     RobotsRules.parse(decode_text(body), "webtext").allows("/x")
+
+
+# What may be used.
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "lines"),
+    [
+        ("User-agent: *\nAllow: /\nContent-Usage: train-ai=n", "/a", {3: "Content-Usage: train-ai=n"}),
+        ("User-agent: *\r\n# why\r\n content-usage : train-ai=n # x\r\n", "/a", {3: "Content-Usage: train-ai=n"}),
+        ("User-agent: *\rContent-Usage:train-ai=n", "/a", {2: "Content-Usage: train-ai=n"}),
+        ("User-agent: *\nContent-Signal: search=yes,ai-train=no", "/a", {2: "Content-Signal: search=yes,ai-train=no"}),
+        ("User-agent: *\nContent-Usage: train-ai=n\nContent-Usage: /ok/ train-ai=y", "/ok/a", {}),
+        ("User-agent: *\nContent-Usage: train-ai=y\nContent-Usage: /no/\ttrain-ai=n", "/no/a",
+         {3: "Content-Usage: /no/ train-ai=n"}),
+        ("User-agent: *\nContent-Usage: train-ai=y\nContent-Usage: /no/ train-ai=n", "/yes", {}),
+        ("User-agent: *\nContent-Usage: /*.html$ train-ai=n", "/a.html", {2: "Content-Usage: /*.html$ train-ai=n"}),
+        ("User-agent: *\nContent-Usage: /*.html$ train-ai=n", "/a.html?b", {}),
+        ("User-agent: *\nContent-Usage: /a train-ai=y\nContent-Usage: /a train-ai=n", "/a",
+         {3: "Content-Usage: /a train-ai=n"}),
+        ("User-agent: *\nContent-Usage: /a train-ai=n\nContent-Usage: /a search=n, train-ai=n", "/a",
+         {2: "Content-Usage: /a train-ai=n"}),
+        ("User-agent: *\nContent-Usage: train-ai=n\nContent-Usage: /a search=n", "/a", {}),  # nothing is said of /a
+        ("User-agent: *\nContent-Usage: /a", "/a", {}),
+        ("User-agent: *\nContent-Usage: train-ai=n\nContent-Signal: ai-train=no", "/a",
+         {2: "Content-Usage: train-ai=n", 3: "Content-Signal: ai-train=no"}),
+        ("User-agent: *\nContent-Usage: train-ai=n\n\nUser-agent: webtext\nDisallow:", "/a", {}),
+        ("User-agent: *\nDisallow:\n\nUser-agent: webtext\nContent-Usage: train-ai=n", "/a",
+         {5: "Content-Usage: train-ai=n"}),
+        ("User-agent: otherbot\nContent-Usage: train-ai=n\nContent-Signal: ai-train=no", "/a", {}),
+        ("User-agent: *\nContent-Signal: ai-train=yes\nUser-agent: otherbot\nContent-Signal: ai-train=no", "/a", {}),
+        ("Content-Signal: ai-train=no\n\nUser-agent: *\nDisallow:", "/a", {1: "Content-Signal: ai-train=no"}),
+        ("Content-Signal: ai-train=no\nUser-agent: *\nContent-Signal: ai-train=yes", "/a", {}),
+        ("Content-Usage: train-ai=n", "/a", {1: "Content-Usage: train-ai=n"}),
+        ("# Content-Usage: train-ai=n", "/a", {}),
+        ("X-Content-Usage: train-ai=n", "/a", {}),
+    ],
+)  # fmt: skip
+def test_opt_outs(text, target, lines):
+    found = RobotsRules.parse(text, "webtext").opt_outs(target)
+    assert [opt_out.line for opt_out in found] == [f"robots.txt line {n}: {line}" for n, line in lines.items()]
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("License: /a.xml\n\nUser-agent: *\nDisallow: /x", [1]),
+        ("User-agent: *\nDisallow: /x\nLicense: /a.xml", [3]),
+        ("User-agent: otherbot\nDisallow: /\nLicense: /a.xml", []),
+        ("User-agent: otherbot\nDisallow: /\n\nLicense: /a.xml", [4]),
+        ("User-agent: otherbot\nDisallow: /\nSitemap: /s.xml\nLicense: /a.xml", [4]),
+        ("License: /b.xml\nUser-agent: *\nLicense: /a.xml", [3]),
+        ("User-agent: webtext\n\nLicense: /a.xml\nUser-agent: *\nDisallow: /", [3]),
+    ],
+)
+def test_licences(text, numbers):
+    assert [line.number for line in RobotsRules.parse(text, "webtext").licences] == numbers
+
+
+def test_a_signal_ends_the_names_of_a_group():
+    rules = RobotsRules.parse("User-agent: *\nContent-Signal: search=yes\nUser-agent: other\nDisallow: /", "webtext")
+    assert rules.allows("/a")
