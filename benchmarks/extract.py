@@ -1,6 +1,8 @@
 """Quality and cost of our extraction beside trafilatura's defaults and datatrove's extractor, on marked pages.
 
-    .venv/bin/python benchmarks/extract.py [--rounds 3] [--sets scrapinghub wcxb]
+    .venv/bin/python benchmarks/extract.py [--rounds 3] [--sets scrapinghub wcxb] [--peers FOLDER]
+
+--peers adds the extractors of other projects that benchmarks/extract_peers.py has built in a folder.
 
 A chain is what one core does to a page after it was read: decode, extract, identify the language, tokenize, sign. Time
 is CPU time. Contestants have a process each and take turns on a page, whose least round counts. With the extractor in
@@ -20,13 +22,17 @@ from dataclasses import dataclass
 from functools import partial
 from math import inf
 from multiprocessing.connection import Connection
+from pathlib import Path
+from statistics import fmean
 
+import extract_peers
 import msgspec
 import trafilatura
 import truth
 from datatrove.data import Document as DatatroveDocument
 from datatrove.pipeline.extractors import Trafilatura
 from datatrove.utils.logging import logger
+from extract_peers import Peer
 from trafilatura.deduplication import LRU_TEST
 
 from webtext.pipeline.documents.decode import decode
@@ -160,7 +166,7 @@ def contestants() -> Iterator[dict[str, Connection]]:
         process.join()
 
 
-def page_by_page(pages: list[truth.TruthPage], rounds: int, pipes: dict[str, Connection]) -> dict[str, Figures]:
+def page_by_page(pages: list[truth.TruthPage], rounds: int, pipes: dict[str, Connection | Peer]) -> dict[str, Figures]:
     """Sums over the pages of the least time of each."""
     names = list(pipes)
     found = {name: Figures([], 0, 0) for name in names}
@@ -227,7 +233,7 @@ def _cpu() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def measure(pages: list[truth.TruthPage], rounds: int, pipes: dict[str, Connection]) -> dict[str, Figures]:
+def measure(pages: list[truth.TruthPage], rounds: int, pipes: dict[str, Connection | Peer]) -> dict[str, Figures]:
     """All figures of a set, by contestant."""
     found = page_by_page(pages, rounds, pipes)
     found[OURS_APART], found[DATATROVE_APART] = Figures([]), Figures([])
@@ -257,19 +263,36 @@ def show(name: str, pages: list[truth.TruthPage], found: dict[str, Figures]) -> 
         )
 
 
+def show_kinds(pages: list[truth.TruthPage], found: dict[str, Figures]) -> None:
+    """Word F1 by kind of page, in Markdown."""
+    kinds = sorted({page.kind for page in pages} - {""})
+    if not kinds:
+        return
+    places = {kind: [at for at, page in enumerate(pages) if page.kind == kind] for kind in kinds}
+    print("\n| word F1 | " + " | ".join(f"{kind} ({len(places[kind])})" for kind in kinds) + " |")
+    print("|---" * (len(kinds) + 1) + "|")
+    for contestant, figures in found.items():
+        f1s = [truth.word_f1(text, page.text or "") for text, page in zip(figures.texts, pages, strict=True)]
+        means = (fmean(f1s[at] for at in places[kind]) for kind in kinds)
+        print(f"| {contestant} | " + " | ".join(f"{mean:.3f}" for mean in means) + " |", flush=True)
+
+
 def main() -> None:
     """One table per set, and the times over all of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sets", nargs="+", choices=truth.SETS, default=truth.SETS)
+    parser.add_argument("--peers", type=Path)
     options = parser.parse_args()
     total: dict[str, float] = {}
     count = 0
-    with contestants() as pipes:
+    with contestants() as own, extract_peers.running(options.peers, lambda text: finish(clean(text))) as others:
+        pipes = {**own, **others}
         for name in options.sets:
             pages = truth.read_set(truth.DATA / name)
             found = measure(pages, options.rounds, pipes)
             show(name, pages, found)
+            show_kinds(pages, found)
             count += len(pages)
             for contestant, figures in found.items():
                 total[contestant] = total.get(contestant, 0) + figures.chain

@@ -31,6 +31,7 @@ class TruthPage:
     text: str | None
     wanted: tuple[str, ...]
     unwanted: tuple[str, ...]
+    kind: str = ""  # of page, where the set says
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,8 @@ def _page(folder: Path, row: dict[str, object]) -> TruthPage:
     elif "expected_html" in row:
         text = visible_text(str(row["expected_html"]))
     payload = gzip.decompress((folder / name).read_bytes())
-    return TruthPage(name, payload, text, _strings(row.get("with")), _strings(row.get("without")))
+    snippets = _strings(row.get("with")), _strings(row.get("without"))
+    return TruthPage(name, payload, text, *snippets, str(row.get("page_type") or ""))
 
 
 def _strings(found: object) -> tuple[str, ...]:
