@@ -72,7 +72,7 @@ class ExtractSettings:
     memory_mib: int = 2048
     """Address space of an extraction process, in MiB."""
     favor_recall: bool = False
-    """Ask trafilatura for more text at the risk of boilerplate."""
+    """Take all sentences of a page, whatever its kind, at the risk of boilerplate."""
     language_probability: float = 0.5
     """Least probability that the text is English, 0 to 1; 0 keeps every language."""
     min_tokens: int = 128

@@ -11,7 +11,7 @@ _PREFORMATTED: Final = frozenset({"pre", "listing", "xmp", "plaintext", "textare
 _BLOCK_NAMES = (
     "address article aside blockquote body caption center dd details dialog dir div dl dt fieldset "
     "figcaption figure footer form h1 h2 h3 h4 h5 h6 header hgroup html item legend li list main menu nav "
-    "ol optgroup option p search section summary table tbody td tfoot th thead tr ul"
+    "ol listing optgroup option p plaintext pre search section summary table tbody td textarea tfoot th thead tr ul xmp"
 )
 _BLOCKS: Final = frozenset(_BLOCK_NAMES.split())
 _SILENT: Final = frozenset({"head", "script", "style", "template"})
@@ -126,6 +126,13 @@ class _Renderer:
         if not isinstance(tag, str) or tag in _SILENT:
             return None
         before = self._kind, self._in_link
+        if (
+            tag in _PREFORMATTED and element.find(".//table") is None
+        ):  # else a layout, whose source has no lines to keep
+            self._close()
+            if text := code_text(element):
+                self._blocks.append(Block("code", text))
+            return None
         if tag in _BLOCKS or "-" in tag:
             self._close()
             if tag == "table" and self._tables < _MOST_TABLES:
@@ -141,11 +148,6 @@ class _Renderer:
             self._pieces.append(_LINE)
         elif tag == "hr":
             self._close()
-        elif tag in _PREFORMATTED:
-            self._close()
-            if text := code_text(element):
-                self._blocks.append(Block("code", text))
-            return None
         elif tag in ("ref", "a"):
             self._in_link = True
             previous = element.getprevious()

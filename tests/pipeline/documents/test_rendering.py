@@ -43,6 +43,7 @@ def shown(markup):
         ("x<pre>  def f():\n\n      return 1\n</pre>y", "x\n  def f():\n\n      return 1\ny"),
         ("<pre>a<br>  b</pre>", "a\n  b"),
         ("<pre><span>a</span>\n<b>  b</b></pre>", "a\n  b"),
+        ("<pre>\n\n<table>\n<tr>\n<td>a</td>\n\n<td>b</td></tr>\n\n</table>\n\n</pre>", "a | b"),
         ("<textarea> a\n b</textarea>", " a\n b"),
         ("a<script>b</script><style>c</style>d<template>e</template>", "ad"),
         ("<p>\u200b</p><p>\ufeffa</p>", "a"),
