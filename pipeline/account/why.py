@@ -227,8 +227,6 @@ def tell(build: Build, asked: str) -> Story:
 
 
 Found = Iterator[tuple[int, dict[str, Any]]]  # row number, columns
-
-
 _IN_THIS_THREAD: Final = pa.ipc.IpcReadOptions(use_threads=False)
 
 
@@ -282,8 +280,7 @@ def _tell_posts(build: Build, story: Story, key: bytes, ordinal: int) -> None:
 
 
 def _tell_captures(build: Build, story: Story, key: bytes, ordinal: int) -> None:
-    chosen: tuple[str, int] | None = None
-    captured = 0
+    chosen, captured = None, 0
     for path in build.part(flow.PAGES, ordinal, flow.PAGES_TABLE):
         for _, row in _with_key(path, ["archive", "offset", "captured_utc"], key):
             chosen, captured = (row["archive"], row["offset"]), row["captured_utc"]
