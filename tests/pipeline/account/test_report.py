@@ -145,10 +145,12 @@ def test_merged_records_are_told():
 
 
 def test_rules_and_opt_outs_are_counted_in_words():
-    counts = {"opt-out noai": 2, "rule gopher.word_count": 1, "tokens": 9}
+    counts = {"opt-out noai": 2, "rule gopher.word_count": 1, "tokens": 9, "kind of page: forum": 3}
     row = funnel_row("documents", Tally(5, 2, 2, {"mining_refused": 2, "filter_gopher": 1}, counts))
     assert row.rules == (("opt-out noai", 2), ("rule gopher.word_count", 1))
+    assert row.kinds == (("forum", 3),)
     assert "2 by opt-out noai" in report_page._funnel([row])
+    assert "3 of kind forum" in report_page._funnel([row])
 
 
 def test_page_is_well_formed_and_harmless(tmp_path):
