@@ -304,7 +304,7 @@ def _tell_captures(build: Build, story: Story, key: bytes, ordinal: int) -> None
                 mine = chosen is not None and row["offset"] == chosen[1] and _is_own(build, chosen[0], archive)
                 found.append(Capture(**row, archive=archive, chosen=mine, source=source, detail=detail))
     if chosen is not None and not any(capture.chosen for capture in found):
-        found.append(Capture(captured, 200, "", "", *chosen, chosen=True, detail="where it led to"))
+        found.append(Capture(captured, 200, "", "", *chosen, chosen=True, detail=_ELSEWHERE))
     posted = min((post.created_utc for post in story.posts), default=0)
 
     def rank(c: Capture) -> tuple[object, ...]:

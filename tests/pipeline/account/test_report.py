@@ -100,7 +100,7 @@ def write_build(work, rejected, seed=0):
     ]
     finish(work, "clusters", Tally(), write(work / "clusters" / "00000.clusters.parquet", tables.CLUSTERS, copies))
     texts = [
-        (key(n), url, "train", 3, 0, 0, "t", "", "", "", "x", 1.0, 100 * n, key(n))
+        (key(n), url, "train", 3, 0, 0, "t", "", "", "", "article", 0.5, "x", 1.0, 100 * n, key(n))
         for n, url in enumerate(HOSTILE[-2:], 1)
     ]
     text = write(work / "corpus" / "text" / "train-00000.parquet", tables.TEXT, texts)
@@ -226,7 +226,7 @@ def test_domains_and_lengths_against_a_plain_count(tmp_path):
     rng = np.random.default_rng(2)
     hosts = ["a.example", "www.a.example", "b.example:8080", "[2001:db8::1]", "www.www.example", *map(str, range(40))]
     rows = [(f"https://{rng.choice(hosts)}/{n}?u=http://x/", int(2 ** rng.uniform(0, 14))) for n in range(500)]
-    full = [(key(1), url, "train", 3, 0, 0, "", "", "", "", "", 1.0, tokens, key(1)) for url, tokens in rows]
+    full = [(key(1), url, "train", 3, 0, 0, "", "", "", "", "", 0.0, "", 1.0, tokens, key(1)) for url, tokens in rows]
     write(tmp_path / "0.parquet", tables.TEXT, full[:200])
     write(tmp_path / "1.parquet", tables.TEXT, full[200:])
     kept = findings.kept([str(tmp_path / "0.parquet"), str(tmp_path / "1.parquet")], 5)

@@ -28,6 +28,7 @@ def test_what_python_writes_is_read_back(value):
         (b"-" + b"9" * 5000, -math.inf),
         (b"9" * 40, 10**40 - 1),
     ],
+    ids=["half pairs", "octets", "controls", "infinities", "minus no end", "forty digits"],
 )
 def test_what_is_no_json_by_the_standard(line, value):
     assert json_lines.decode(line) == value
