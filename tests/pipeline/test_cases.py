@@ -17,8 +17,8 @@ from webtext.pipeline.engine.sandbox import Sandbox
 from webtext.pipeline.files import storage
 from webtext.pipeline.inputs import Inputs, TextInputs
 from webtext.pipeline.links.stages import links_stage, posts_stage
-from webtext.pipeline.own_texts.settings import TextFields
 from webtext.pipeline.opt_outs.robots_rules import RobotsRules, decode_text
+from webtext.pipeline.own_texts.settings import TextFields
 from webtext.pipeline.pages.crawl.settings import PRODUCT
 from webtext.pipeline.settings import CorpusSettings, ExtractSettings, LinkSettings
 from webtext.schemas.records import Loss
