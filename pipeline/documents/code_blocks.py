@@ -79,7 +79,8 @@ def _line_containers(tree: Any) -> list[Any]:
         for parent in parents
         if len(parent) > 1 and (parent.tag not in ("ol", "ul") or _is_named(parent)) and all(map(_is_line, parent))
     ]
-    return found + [each for each in tree.iter("ol", "ul") if len(each) > 1 and _is_named(each) and each not in parents]
+    lists = (each for each in tree.iter("ol", "ul") if len(each) > 1 and _is_named(each) and each not in parents)
+    return found + [each for each in lists if next(each.iter("a"), None) is None]
 
 
 def _is_line(element: Any) -> bool:

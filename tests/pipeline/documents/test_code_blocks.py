@@ -54,6 +54,7 @@ def test_code_keeps_its_lines_and_their_indentation(markup):
     [
         ("<table><tr><td>1<td>one<tr><td>2<td>two</table>", "1 | one\n2 | two"),
         ("<ul><li><code>ls</code><li><code>cd</code></ul>", "- ls\n- cd"),
+        ("<ul class=code><li><a>a</a><li>b</ul>", "- a\n- b"),
         ("<p>Type <code>ls</code> there.</p>", "Type ls there."),
         ("<div><p><code>a</code> is a letter.</p><p><code>b</code> too.</p></div>", "a is a letter.\nb too."),
     ],
