@@ -26,6 +26,7 @@ from webtext.pipeline.opt_outs.signals import (
     CONTENT_USAGE,
     OptOut,
     line_of,
+    product_token,
     signal_refuses,
     usage_refuses,
 )
@@ -51,7 +52,6 @@ _PREFERENCES: Final = {
     "usage": (CONTENT_USAGE, "Content-Usage", usage_refuses),
     "signal": (CONTENT_SIGNAL, "Content-Signal", signal_refuses),
 }
-_NAME = re.compile(r"\**([a-z_-]+)")
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
@@ -149,17 +149,6 @@ def _preference(line: Line, title: str, refuses: Callable[[str], bool]) -> tuple
 def _own(what: str, lines: Iterable[Line], site: Iterable[Line]) -> list[Line]:
     """The lines of a kind in the crawler's groups, or else those that hold for everyone."""
     return [line for line in lines if line.what == what] or [line for line in site if line.what == what]
-
-
-def product_token(name: str) -> str:
-    """What a name addresses, in lower case: the letters, "-" and "_" that it begins with, "*", or "" for nobody.
-
-    "*" around a name, as some write it, is ignored. RFC 9309 section 2.2.1.
-    """
-    match = _NAME.match(name.lower())
-    if match:
-        return match[1]
-    return "*" if name.startswith("*") else ""
 
 
 def _lines(text: str) -> Iterable[Line]:

@@ -40,6 +40,9 @@ _MEMBER: Final = re.compile(
 )
 
 
+_NAME: Final = re.compile(r"\**([a-z_-]+)")
+
+
 @dataclass(frozen=True, slots=True)
 class OptOut:
     """One statement that models shall not be trained on a page."""
@@ -124,6 +127,17 @@ def _of_field(name: str, value: str, shown: str) -> Iterator[OptOut]:
                 yield OptOut(CONTENT_SIGNAL, line)
 
 
+def product_token(name: str) -> str:
+    """What a name addresses, in lower case: the letters, "-" and "_" that it begins with, "*", or "" for nobody.
+
+    "*" around a name, as some write it, is ignored. RFC 9309 section 2.2.1.
+    """
+    match = _NAME.match(name.lower())
+    if match:
+        return match[1]
+    return "*" if name.startswith("*") else ""
+
+
 def _robots_signals(value: str) -> list[str]:
     """The signals among the rules for every crawler, or for this one."""
     agent = ""
@@ -134,6 +148,6 @@ def _robots_signals(value: str) -> list[str]:
             agent, rule = name.strip(), rest.strip()  # holds for the rules that follow in the same field
         else:
             rule = name.strip()
-        if rule in _RULES and agent in ("", "*", PRODUCT):
+        if rule in _RULES and (agent == "" or product_token(agent) in ("*", PRODUCT)):
             found[_RULES[rule]] = None
     return list(found)

@@ -7,7 +7,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from protego import Protego
 
-from webtext.pipeline.opt_outs.robots_rules import RobotsRules, decode_text, product_token
+from webtext.pipeline.opt_outs.robots_rules import RobotsRules, decode_text
+from webtext.pipeline.opt_outs.signals import product_token
 
 
 def allows(text, path):

@@ -69,6 +69,8 @@ def test_content_signal(value, refuses):
             [f"{signal}: x-robots-tag: noindex, NoAI, noimageai" for signal in ("noai", "noimageai")],
         ),
         ([("X-Robots-Tag", "webtext: noai")], ["noai: X-Robots-Tag: webtext: noai"]),
+        ([("X-Robots-Tag", "WebText/1.0: noai")], ["noai: X-Robots-Tag: WebText/1.0: noai"]),
+        ([("X-Robots-Tag", "web: noai")], []),
         ([("X-Robots-Tag", "otherbot: noai")], []),
         ([("X-Robots-Tag", "otherbot: noindex, noai")], []),
         (
