@@ -182,8 +182,7 @@ class _Renderer:
                 else:
                     self._blocks += (block for cell in cells for block in cell)
             else:
-                self._walk(row)
-                self._close()
+                self._blocks += _Renderer(self._tables + 1).blocks_of(row)
 
     def _add_stray_text(self, parent: Any) -> None:
         """Text between rows or cells, which browsers show in front (foster parenting, HTML section 13.2.6.1)."""

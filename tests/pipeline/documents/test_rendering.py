@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lxml import etree
 
 from webtext.pipeline.documents.frames import renamed
 from webtext.pipeline.documents.parsing import parse
@@ -72,3 +73,8 @@ def test_links_are_counted_in_characters():
 def test_a_page_as_deep_as_the_guards_let_pass_is_rendered():
     assert shown("<div>" * 505 + "deep" + "</div>" * 505) == "deep"
     assert shown("<table><tr><td>" * 165 + "deep") == "deep"
+    outer = inner = etree.Element("table")
+    for _ in range(500):
+        inner = etree.SubElement(inner, "table")
+    inner.text = "deep"
+    assert joined(render(outer)) == "deep"

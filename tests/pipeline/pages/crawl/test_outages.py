@@ -49,8 +49,11 @@ def set_aside(work):
     return live.exists() and '"hosts_aside": 0' not in live.read_text()
 
 
+SITE_FILES = ("/robots.txt", "/.well-known/tdmrep.json")
+
+
 def pages_asked(log):
-    return Counter((r.host, r.path) for r in loopback_site.requests(log) if r.path != "/robots.txt")
+    return Counter((r.host, r.path) for r in loopback_site.requests(log) if r.path not in SITE_FILES)
 
 
 def journal_lines(folder):
@@ -171,7 +174,7 @@ def test_another_run_asks_again_for_what_may_have_passed(tmp_path):
     later = {(request.host, request.path) for request in loopback_site.requests(log)[lines:]}
     pages = {(urls.host_of(target.url), urls.path_of(target.url)) for target in chosen if target.kind in AGAIN}
     closed = {(urls.host_of(target.url), urls.path_of(target.url)) for target in chosen if target.kind == "closed"}
-    assert {(host, path) for host, path in later if path != "/robots.txt"} == pages - closed
+    assert {(host, path) for host, path in later if path not in SITE_FILES} == pages - closed
     verdicts = {url: row["verdict"] for url, row in rows.items()}
     assert verdicts == {urls.canonicalize(target.url): target.verdict for target in chosen}
     assert {url: row["verdict"] for url, row in rows_of(tmp_path).items()} == verdicts
