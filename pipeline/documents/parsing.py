@@ -41,9 +41,7 @@ def parse(html: str) -> Any | None:
     head = _CLOSED_HTML.sub(_opened, _DOCTYPE.sub(b"", page[:_HEAD], count=1), count=1)
     try:
         return etree.fromstring(head + page[_HEAD:], _PARSER)
-    except etree.ParserError:
-        return None
-    except etree.XMLSyntaxError:
+    except (etree.ParserError, etree.XMLSyntaxError):
         return None
 
 

@@ -126,9 +126,8 @@ class _Renderer:
         if not isinstance(tag, str) or tag in _SILENT:
             return None
         before = self._kind, self._in_link
-        if (
-            tag in _PREFORMATTED and element.find(".//table") is None
-        ):  # else a layout, whose source has no lines to keep
+        # With a table in it, it is a layout, whose source has no lines to keep.
+        if tag in _PREFORMATTED and element.find(".//table") is None:
             self._close()
             if text := code_text(element):
                 self._blocks.append(Block("code", text))

@@ -7,12 +7,9 @@ from typing import BinaryIO, Final
 import pyarrow as pa
 
 from webtext.pipeline.archives import warc
-from webtext.pipeline.opt_outs.robots_rules import RobotsRules, decode_text
+from webtext.pipeline.opt_outs.robots_rules import MAX_BYTES, RobotsRules, decode_text
 from webtext.pipeline.opt_outs.signals import PRODUCT, OptOut
 from webtext.schemas.records import Page
-
-MAX_BYTES: Final = 500 * 1024
-"""How much of a robots.txt is read; RFC 9309 section 2.5 wants at least this."""
 
 _KEPT: Final = 256  # files whose rules are held
 

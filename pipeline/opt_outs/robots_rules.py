@@ -31,6 +31,10 @@ from webtext.pipeline.opt_outs.signals import (
     usage_refuses,
 )
 
+MAX_BYTES: Final = 500 * 1024
+"""How much of a robots.txt is read, as sent and as decoded; the rest does not count. RFC 9309 section 2.5 wants at
+least this."""
+
 _MOST_LICENCES: Final = 16
 
 

@@ -25,6 +25,7 @@ from yarl import URL
 
 from webtext.pipeline.archives.http_payload import MAX_HEAD_BYTES, REDIRECTS
 from webtext.pipeline.identity import urls
+from webtext.pipeline.opt_outs.robots_rules import MAX_BYTES
 from webtext.pipeline.pages.crawl.addresses import ForbiddenAddressError, GuardedResolver, check_url, open_socket
 from webtext.pipeline.pages.crawl.outcome import (
     BlockedSocketError,
@@ -41,7 +42,7 @@ from webtext.pipeline.pages.crawl.outcome import (
 )
 from webtext.pipeline.pages.crawl.pace import Pace
 from webtext.pipeline.pages.crawl.reservations import Reservations
-from webtext.pipeline.pages.crawl.robots import MAX_BYTES, MAX_REDIRECTS, RobotsCache, RobotsReply, Verdict
+from webtext.pipeline.pages.crawl.robots import MAX_REDIRECTS, RobotsCache, RobotsReply, Verdict
 from webtext.pipeline.pages.crawl.settings import FetchSettings
 from webtext.schemas.records import Reason
 

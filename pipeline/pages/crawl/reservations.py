@@ -15,9 +15,9 @@ import can_ada
 from webtext.pipeline.archives.codings import undo_whole
 from webtext.pipeline.opt_outs import licence, tdmrep
 from webtext.pipeline.opt_outs.paths import PathOptOuts
-from webtext.pipeline.opt_outs.robots_rules import Line, decode_text
+from webtext.pipeline.opt_outs.robots_rules import MAX_BYTES, Line, decode_text
 from webtext.pipeline.opt_outs.signals import RSL, TDMREP, OptOut, line_of
-from webtext.pipeline.pages.crawl.robots import MATCH_INLINE, MAX_BYTES, RobotsReply, target_of
+from webtext.pipeline.pages.crawl.robots import MATCH_INLINE, RobotsReply, target_of
 from webtext.pipeline.pages.crawl.site_cache import DAY, FAILURE, Kept, SiteCache
 
 _MOST: Final = 3  # licence documents of a site

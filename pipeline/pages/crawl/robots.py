@@ -12,14 +12,10 @@ from typing import Final
 import can_ada
 
 from webtext.pipeline.archives.codings import undo_whole
-from webtext.pipeline.opt_outs.robots_rules import Line, RobotsRules, decode_text
+from webtext.pipeline.opt_outs.robots_rules import MAX_BYTES, Line, RobotsRules, decode_text
 from webtext.pipeline.opt_outs.signals import PRODUCT, OptOut
 from webtext.pipeline.pages.crawl.site_cache import DAY, FAILURE, Kept, SiteCache
 from webtext.schemas.records import Reason
-
-MAX_BYTES: Final = 500 * 1024
-"""How much of a robots.txt is read, as sent and as decoded; the rest does not count. RFC 9309 section 2.5 wants at
-least this."""
 
 MAX_REDIRECTS: Final = 5
 """RFC 9309 section 2.3.1.2."""

@@ -20,13 +20,13 @@ from webtext.pipeline.engine.stage import Part, PartOutput, Shuffle, Stage, numb
 from webtext.pipeline.files import storage, tabular
 from webtext.pipeline.flow import ARCHIVE, CAPTURES_TABLE, FETCH, PAGES_TABLE, ROBOTS, ROBOTS_FOUND, ROBOTS_OF_PAGES
 from webtext.pipeline.identity import urls
+from webtext.pipeline.opt_outs.robots_rules import MAX_BYTES
 from webtext.pipeline.pages.commoncrawl import stage as commoncrawl
 from webtext.pipeline.pages.commoncrawl.settings import CommonCrawlSettings
 from webtext.schemas import tables
 from webtext.schemas.manifest import StageManifest
 from webtext.schemas.records import Reason
 
-_MAX_BYTES = 500 * 1024  # of a robots.txt
 # Captures in archives and in Common Crawl, captures of none, pages, and pages of the live web, which have asked.
 _ARCHIVED, _CRAWLED, _NONE, _PAGE, _LIVE = range(5)
 _RECORD = np.dtype(
@@ -206,6 +206,6 @@ def _copy(
         table = exchange.read_table([path], 0, 1, tables.MATCHES).take(pa.array(sorted(rows)))
         places |= {(source, row): match for row, match in zip(sorted(rows), commoncrawl.matches_in(table), strict=True)}
     with output.file(part.name + ARCHIVE) as sink:
-        offsets = commoncrawl.copy_records(plan.crawl, list(places.values()), _MAX_BYTES, sink)
+        offsets = commoncrawl.copy_records(plan.crawl, list(places.values()), MAX_BYTES, sink)
         sink.rows = len(offsets)
     return {place: offsets[match] for place, match in places.items() if match in offsets}

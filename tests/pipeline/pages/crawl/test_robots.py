@@ -8,8 +8,9 @@ import pytest
 import zstandard
 from loopback import MISSING, answer, moved, serve
 
+from webtext.pipeline.opt_outs.robots_rules import MAX_BYTES
 from webtext.pipeline.pages.crawl.client import Client
-from webtext.pipeline.pages.crawl.robots import MAX_BYTES, RobotsCache, RobotsReply
+from webtext.pipeline.pages.crawl.robots import RobotsCache, RobotsReply
 from webtext.pipeline.pages.crawl.settings import FetchSettings
 from webtext.schemas.records import Reason
 
